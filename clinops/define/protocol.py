@@ -1,0 +1,369 @@
+"""The protocol: the target trial that an evaluation emulates, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from clinops.define.base import Definition, choice, slug, whole
+from clinops.define.cohorts import CohortDefinition, check_ends
+from clinops.define.events import Events
+from clinops.define.measures import Measure
+from clinops.define.windows import Window
+from clinops.errors import DefinitionError, unknown
+
+if TYPE_CHECKING:
+    from clinops.define.lint import Findings
+
+ESTIMANDS = ("att", "ate", "overlap")
+METHODS = ("weight", "match", "none")
+PENALTIES = (None, "l1", "l2")
+PERSPECTIVES = ("payer", "at-risk system", "provider margin")
+FEE_UNITS = ("person", "person-month")
+
+
+@dataclass(frozen=True)
+class FollowUp(Definition):
+    """When outcomes count and what ends observation.
+
+    ``capture`` is the rule by which the absence of an event is believed on a source that sees only
+    the care given inside it (an EHR): who is taken to be observed, and why; printed in the report.
+    """
+
+    kind: ClassVar[str] = "follow-up"
+    window: Window
+    censor: tuple[str | Events, ...] = ("end of observation", "death")
+    capture: str | None = None
+
+    def __post_init__(self) -> None:
+        check_ends(self.censor)
+        if self.window.start is None:
+            raise DefinitionError("Follow-up needs a first day; follow-up usually starts on day 1.")
+
+
+@dataclass(frozen=True)
+class Adjustment(Definition):
+    """How the arms are made comparable on the covariates.
+
+    Attributes
+    ----------
+    method : "weight", "match" or "none".
+    estimand : "att" (effect in the exposed), "ate", "overlap".
+    penalty, strength : of the propensity model; None is plain maximum likelihood.
+    truncate : weights above this quantile are set to it; None leaves them.
+    ratio, caliper, exact, replacement : of matching; the caliper in standard deviations of the logit.
+    """
+
+    kind: ClassVar[str] = "adjustment"
+    method: str = "weight"
+    estimand: str = "att"
+    penalty: str | None = None
+    strength: float = 1.0
+    truncate: float | None = None
+    ratio: int = 1
+    caliper: float | None = 0.2
+    exact: tuple[str, ...] = ()
+    replacement: bool = False
+
+    def __post_init__(self) -> None:
+        choice("adjustment method", self.method, METHODS)
+        choice("estimand", self.estimand, ESTIMANDS)
+        choice("penalty", self.penalty, PENALTIES)
+        whole("the ratio of matching", self.ratio, 1, 20)
+        if self.caliper is not None and not self.caliper > 0:
+            raise DefinitionError(f"The caliper is {self.caliper}; give a positive number of SDs, or None.")
+        if self.truncate is not None and not 0.5 < self.truncate < 1:
+            raise DefinitionError(
+                f"truncate is {self.truncate}; give a quantile between 0.5 and 1, such as 0.99."
+            )
+        if self.method == "match" and self.estimand != "att":
+            raise DefinitionError(
+                "Matching without replacement of the exposed estimates the ATT; use weight(...)."
+            )
+
+    @property
+    def label(self) -> str:
+        """The adjustment in a few words."""
+        if self.method == "none":
+            return "crude"
+        if self.method == "match":
+            caliper = "no caliper" if self.caliper is None else f"caliper {self.caliper:g} SD"
+            return f"1:{self.ratio} nearest matching, {caliper}"
+        names = {"att": "ATT", "ate": "ATE", "overlap": "overlap"}
+        return f"{names[self.estimand]} weighting" + (
+            f" ({self.penalty.upper()} score)" if self.penalty else ""
+        )
+
+
+@dataclass(frozen=True)
+class Subgroup(Definition):
+    """A split of the persons by something known at the index date.
+
+    ``breaks`` cut a number into [.., b1), [b1, b2), ...; a categorical measure splits by its levels.
+    """
+
+    kind: ClassVar[str] = "subgroup"
+    measure: Measure
+    breaks: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.measure.categorical and not self.breaks:
+            raise DefinitionError(f"Subgroups by {self.measure.name!r} need breaks, such as breaks=(65,).")
+        if list(self.breaks) != sorted(set(self.breaks)):
+            raise DefinitionError(f"The breaks {self.breaks} must rise.")
+
+
+@dataclass(frozen=True)
+class Sensitivity(Definition):
+    """The grid of other defensible choices that the report shows beside the main one."""
+
+    kind: ClassVar[str] = "sensitivity"
+    windows: tuple[Window, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Programme(Definition):
+    """The programme's three dates, kept apart, and what it costs.
+
+    A fee is charged for each activated person (each offered one where no activation is given):
+    once, or per started month observed.
+    """
+
+    kind: ClassVar[str] = "programme"
+    offer: Events
+    activation: Events | None = None
+    engagement: Events | None = None
+    fee: float | None = None
+    fee_per: str = "person"
+
+    def __post_init__(self) -> None:
+        choice("fee unit", self.fee_per, FEE_UNITS)
+        if self.fee is not None and self.fee < 0:
+            raise DefinitionError(f"The fee is {self.fee}; give an amount of 0 or more.")
+
+
+@dataclass(frozen=True)
+class Allowance(Definition):
+    """A lint error that this protocol accepts, by name and with a written reason."""
+
+    kind: ClassVar[str] = "allowance"
+    rule: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if len(self.reason.strip()) < 10:
+            raise DefinitionError(f"Allowing {self.rule!r} needs a written reason: the report prints it.")
+
+
+@dataclass(frozen=True)
+class Protocol(Definition):
+    """The target trial: question, arms, time zero, follow-up, covariates, outcomes, estimand.
+
+    Make one with `protocol`; `lint` checks the design before any query; `on` runs it on a source.
+    """
+
+    kind: ClassVar[str] = "protocol"
+    title: str
+    question: str
+    exposed: CohortDefinition
+    comparator: CohortDefinition
+    follow_up: FollowUp
+    covariates: tuple[Measure, ...] = ()
+    outcomes: tuple[Measure, ...] = ()
+    negative_controls: tuple[Measure, ...] = ()
+    adjust: Adjustment = Adjustment()
+    estimand: str = "att"
+    assignment: str = "observational"
+    cluster: str = "person"
+    perspective: str = "payer"
+    price_year: int | None = None
+    programme: Programme | None = None
+    subgroups: tuple[Subgroup, ...] = ()
+    sensitivity: Sensitivity = Sensitivity()
+    balance_threshold: float = 0.1
+    seed: int = 20260101
+    min_cell: int = 11
+    allow: tuple[Allowance, ...] = ()
+
+    def __post_init__(self) -> None:
+        choice("estimand", self.estimand, ESTIMANDS)
+        choice("assignment", self.assignment, ("observational", "random"))
+        choice("cluster", self.cluster, ("person", "care site"))
+        choice("perspective", self.perspective, PERSPECTIVES)
+        whole("the smallest cell count shown", self.min_cell, 1)
+        if self.exposed.name == self.comparator.name:
+            raise DefinitionError(
+                f"Both arms are named {self.exposed.name!r}; a table could not tell them apart."
+            )
+        if self.adjust.method != "none" and self.adjust.estimand != self.estimand:
+            raise DefinitionError(
+                f"The estimand is {self.estimand!r} but the adjustment targets {self.adjust.estimand!r}."
+            )
+        self._check_measures()
+
+    def _check_measures(self) -> None:
+        seen: dict[str, Measure] = {}
+        for measure in self.measures:
+            if measure.id in seen:
+                raise DefinitionError(f"Two measures are called {measure.name!r}; give one of them name=.")
+            seen[measure.id] = measure
+        if sum(m.role == "primary" for m in self.outcomes) > 1:
+            raise DefinitionError(
+                "More than one outcome has the role 'primary'; one question has one primary outcome."
+            )
+        covariates = {m.id for m in self.covariates}
+        for name in self.adjust.exact:
+            if slug(name) not in covariates:
+                raise DefinitionError(
+                    unknown("covariate to match exactly on", name, [m.name for m in self.covariates])
+                )
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Every measure of the protocol, covariates first."""
+        return (*self.covariates, *self.outcomes, *self.negative_controls)
+
+    @property
+    def primary(self) -> Measure | None:
+        """The primary outcome, or None where none is named."""
+        return next((m for m in self.outcomes if m.role == "primary"), None)
+
+    def with_(self, **changes: Any) -> Protocol:
+        """Return a copy with some fields changed; unknown names are refused."""
+        known = [f.name for f in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise DefinitionError(unknown("part of a protocol", name, known))
+        return dataclasses.replace(self, **changes)
+
+    def lint(self, source: Any = None) -> Findings:
+        """Check the design; with a source, also what only the source can tell (its capture)."""
+        from clinops.define.lint import lint
+
+        return lint(self, source)
+
+    def on(self, source: Any) -> Any:
+        """Bind the protocol to a source; returns a `Study`, in which nothing has run yet."""
+        # The facade stands at the end of the road and this at its beginning: looked up by name, so
+        # that definitions import nothing that comes after them.
+        return importlib.import_module("clinops.study").Study(self, source)
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.exposed.name} v {self.comparator.name}, {self.follow_up.window}"
+
+
+class _ProtocolConstructor:
+    """`protocol(...)` makes a protocol; `protocol.read(path)` reads one from JSON."""
+
+    def __call__(
+        self,
+        *,
+        title: str,
+        question: str,
+        exposed: CohortDefinition,
+        comparator: CohortDefinition,
+        follow_up: FollowUp | Window,
+        covariates: tuple[Measure, ...] = (),
+        outcomes: tuple[Measure, ...] = (),
+        negative_controls: tuple[Measure, ...] = (),
+        adjust: Adjustment | None = None,
+        estimand: str = "att",
+        **more: Any,
+    ) -> Protocol:
+        """Make a protocol; measures take the role and window of the place they stand in.
+
+        Parameters
+        ----------
+        title, question : as the report prints them.
+        exposed, comparator : cohorts with the same eligibility but for the exposure itself.
+        follow_up : `follow_up(...)`, or a bare window.
+        covariates, outcomes, negative_controls : measures; an outcome without a window takes the follow-up's.
+        adjust : `weight(...)`, `match(...)` or `crude()`; weighting for the estimand when left out.
+        more : any other field of `Protocol` (programme, subgroups, sensitivity, perspective, allow, ...).
+
+        Raises
+        ------
+        DefinitionError
+            Unknown field, two measures of one name, two primaries, an estimand that the adjustment
+            does not target.
+        """
+        known = {f.name for f in dataclasses.fields(Protocol)}
+        for name in more:
+            if name not in known:
+                raise DefinitionError(unknown("part of a protocol", name, known))
+        when = follow_up if isinstance(follow_up, FollowUp) else FollowUp(follow_up)
+        return Protocol(
+            title=title, question=question, exposed=exposed, comparator=comparator, follow_up=when,
+            covariates=tuple(m.at("covariate") for m in covariates),
+            outcomes=tuple(m.at("secondary", when.window) for m in outcomes),
+            negative_controls=tuple(m.at("negative control", when.window) for m in negative_controls),
+            adjust=adjust or Adjustment(estimand=estimand), estimand=estimand,
+            **{name: tuple(v) if isinstance(v, list) else v for name, v in more.items()},
+        )  # fmt: skip
+
+    def read(self, path: str | Path) -> Protocol:
+        """Read a protocol from a JSON file that `Protocol.write` made."""
+        file = Path(path)
+        if not file.is_file():
+            near = [p.name for p in file.parent.glob("*.json")] if file.parent.is_dir() else []
+            raise DefinitionError(unknown("protocol file", file.name, near, f"Looked in {file.parent}."))
+        return Protocol.from_json(file.read_text(encoding="utf-8"))
+
+
+protocol = _ProtocolConstructor()
+
+
+def follow_up(
+    window: Window,
+    censor: tuple[str | Events, ...] = ("end of observation", "death"),
+    capture: str | None = None,
+) -> FollowUp:
+    """Outcomes count in the window, until the first of what censors."""
+    return FollowUp(window, tuple(censor), capture)
+
+
+def weight(
+    estimand: str = "att", *, penalty: str | None = None, strength: float = 1.0, truncate: float | None = None
+) -> Adjustment:
+    """Weight by the propensity score for the ATT (default), the ATE or the overlap population."""
+    return Adjustment("weight", estimand, penalty, strength, truncate)
+
+
+def match(
+    ratio: int = 1, *, caliper: float | None = 0.2, exact: tuple[str, ...] = (), replacement: bool = False,
+    penalty: str | None = None, strength: float = 1.0,
+) -> Adjustment:  # fmt: skip
+    """Match each exposed entry to its nearest comparators on the logit of the propensity score."""
+    return Adjustment("match", "att", penalty, strength, None, ratio, caliper, tuple(exact), replacement)
+
+
+def crude() -> Adjustment:
+    """Compare the arms as they are; right where the offer was random."""
+    return Adjustment("none")
+
+
+def subgroup(measure: Measure, breaks: tuple[float, ...] = ()) -> Subgroup:
+    """Split by a measure known at the index date: by its levels, or cut at the breaks."""
+    return Subgroup(measure.at("covariate"), tuple(breaks))
+
+
+def sensitivity(windows: tuple[Window, ...] = (), adjustments: tuple[Adjustment, ...] = ()) -> Sensitivity:
+    """Other follow-up windows and other adjustments to set beside the main analysis."""
+    return Sensitivity(tuple(windows), tuple(adjustments))
+
+
+def programme(
+    offer: Events, activation: Events | None = None, engagement: Events | None = None,
+    fee: float | None = None, fee_per: str = "person",
+) -> Programme:  # fmt: skip
+    """The programme's offer, activation and engagement dates, and its fee."""
+    return Programme(offer, activation, engagement, fee, fee_per)
+
+
+def allow(rule: str, reason: str) -> Allowance:
+    """Accept one lint error by name; the reason is printed in the report."""
+    return Allowance(rule, reason)
