@@ -16,7 +16,7 @@ from clinops.define.windows import Window
 from clinops.errors import DefinitionError, unknown
 
 if TYPE_CHECKING:
-    from clinops.define.lint import Findings
+    from clinops.define.findings import Findings
 
 ESTIMANDS = ("att", "ate", "overlap")
 METHODS = ("weight", "match", "none")

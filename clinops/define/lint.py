@@ -1,0 +1,348 @@
+"""The rules that a design is held to before any query runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from clinops.define.cohorts import CohortDefinition
+from clinops.define.events import Events
+from clinops.define.findings import Finding, Findings
+from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, Measure
+from clinops.define.protocol import Protocol
+from clinops.define.steps import First, Has, Lacks, Observed
+from clinops.define.windows import days
+from clinops.errors import DefinitionError, unknown
+
+TREATMENTS = ("drug", "procedure", "device")
+_CHOSEN = ("engag", "adher", "complet", "active user", "activat")
+Found = Iterator[Finding]
+
+
+def lint(protocol: Protocol, source: Any = None) -> Findings:
+    """Check a design against every rule, without touching any record.
+
+    Parameters
+    ----------
+    protocol : the design.
+    source : where it will run; adds the rules that depend on what the source captures.
+
+    Raises
+    ------
+    DefinitionError
+        The protocol allows a rule that does not exist, or that is no error.
+    """
+    for allowance in protocol.allow:
+        if allowance.rule not in ERRORS:
+            raise DefinitionError(unknown("lint error to allow", allowance.rule, ERRORS))
+    found = [finding for rule in ERRORS.values() for finding in rule(protocol, source)]
+    found += [finding for rule in WARNINGS.values() for finding in rule(protocol, source)]
+    return Findings(tuple(found)).with_allowances(protocol.allow)
+
+
+def exposures(protocol: Protocol) -> tuple[Events, ...]:
+    """The events that make the arms differ.
+
+    The offer where a programme is declared; the entry events where the arms enter by different
+    ones (two new-user arms); the events that only the exposed must have on day 0; failing these,
+    the ones that only the exposed must have, or that only the comparator must lack.
+    """
+    exposed, comparator = protocol.exposed, protocol.comparator
+    found: list[Events] = []
+    if protocol.programme is not None:
+        found.append(protocol.programme.offer)
+    if exposed.entry.events != comparator.entry.events:
+        found += [exposed.entry.events, comparator.entry.events]
+    only = [s for s in exposed.steps if isinstance(s, Has) and s not in comparator.steps]
+    found += [s.events for s in only if (s.window.start or 0) <= 0 <= (s.window.end or 0)]
+    found = found or [s.events for s in only]
+    found = found or [s.events for s in comparator.steps if isinstance(s, Lacks) and s not in exposed.steps]
+    return tuple(dict.fromkeys(found))
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def _eligibility_after_time_zero(protocol: Protocol, source: Any) -> Found:
+    never = _never_enrol(protocol)
+    for arm in (protocol.exposed, protocol.comparator):
+        for step in arm.steps:
+            if (
+                step.reaches is not None
+                and step.reaches <= 0
+                or (arm is protocol.comparator and step in never)
+            ):
+                continue
+            yield Finding(
+                "eligibility-after-time-zero", "error",
+                f"{arm.name}: the rule '{step.label}' looks past the index date.",
+                "Who is eligible then depends on what happens later: people are guaranteed to survive or stay "
+                "until the rule is met (immortal time), which makes the arm look healthier and cheaper.",
+                "End the window on day 0 or before. For people who leave early use person-time and censoring "
+                "(co.follow_up), not a rule that they must stay.",
+            )  # fmt: skip
+
+
+def _covariate_after_time_zero(protocol: Protocol, source: Any) -> Found:
+    baseline = (*protocol.covariates, *(s.measure for s in protocol.subgroups))
+    for measure in baseline:
+        if measure.measure in PERSON_KINDS or (measure.window is not None and _ends_before_zero(measure)):
+            continue
+        when = "has no window" if measure.window is None else f"is measured over {measure.window}"
+        yield Finding(
+            "covariate-after-time-zero", "error",
+            f"The covariate '{measure.name}' {when}.",
+            "What is measured on the index date or later can be an effect of the exposure; adjusting for it removes "
+            "part of the effect (towards no effect) or opens a path that biases either way.",
+            "Measure it before the index date: co.before(365) ends on day -1.",
+        )  # fmt: skip
+
+
+def _outcome_before_follow_up(protocol: Protocol, source: Any) -> Found:
+    for measure in (*protocol.outcomes, *protocol.negative_controls):
+        window = measure.window
+        if window is not None and window.start is not None and window.start >= 1:
+            continue
+        yield Finding(
+            "outcome-before-follow-up", "error",
+            f"The outcome '{measure.name}' is measured over {window or 'no window'}.",
+            "Events on the index date or before cannot be caused by the exposure, and the visit that starts "
+            "follow-up would count as an outcome; it biases towards no effect, or invents one where the arms' "
+            "index events differ in kind.",
+            "Start the outcome on day 1: co.days(1, 365), or co.after(365).",
+        )  # fmt: skip
+
+
+def _unequal_eligibility(protocol: Protocol, source: Any) -> Found:
+    exposure = exposures(protocol)
+    arms = (protocol.exposed, protocol.comparator)
+    for arm, other in (arms, arms[::-1]):
+        for step in arm.steps:
+            if step in other.steps or (isinstance(step, Has | Lacks) and step.events in exposure):
+                continue
+            yield Finding(
+                "unequal-eligibility", "error",
+                f"'{step.label}' holds for {arm.name} but not for {other.name}.",
+                "The arms then differ by who may enter, not only by the exposure; the difference in outcomes mixes "
+                "the two, in the direction of the extra rule (a rule that asks for more illness makes its arm look worse).",
+                "Write the shared rules once as a tuple and use it in both arms; only rules about the exposure "
+                "itself may differ.",
+            )  # fmt: skip
+    shared = [[s for s in arm.ordered_steps if s in other.ordered_steps] for arm, other in (arms, arms[::-1])]
+    if shared[0] != shared[1] and any(isinstance(s, First) for s in shared[0]):
+        yield Finding(
+            "unequal-eligibility", "error",
+            "The arms apply the same rules in a different order around 'first entry of each person'.",
+            "First-then-filter and filter-then-first choose different index dates, so the arms start at different "
+            "stages of care; the direction depends on the rule.",
+            "Use the same tuple of steps, in the same order, in both arms.",
+        )  # fmt: skip
+
+
+def _entry_kinds_differ(protocol: Protocol, source: Any) -> Found:
+    if _entry_kind(protocol.exposed, protocol) == _entry_kind(protocol.comparator, protocol):
+        return
+    yield Finding(
+        "entry-kinds-differ", "error",
+        f"{protocol.exposed.name} enters at '{protocol.exposed.entry.label.lower()}', "
+        f"{protocol.comparator.name} at '{protocol.comparator.entry.label.lower()}'.",
+        "Time zero does not align: one arm starts at a turning point of care (often a peak of need, so its later use "
+        "falls by itself) and the other on a day of another kind. Adjusting for the calendar date does not cure it.",
+        "Let both arms enter at the same events, and tell them apart by the exposure on that day; or compare two "
+        "new-user arms, each at the first use of its treatment.",
+    )  # fmt: skip
+
+
+def _comparator_never_enrols(protocol: Protocol, source: Any) -> Found:
+    for step in _never_enrol(protocol):
+        yield Finding(
+            "comparator-never-enrols", "error",
+            f"{protocol.comparator.name}: '{step.label}' asks that they never enrol after the index date.",
+            "It selects comparators by their future: those who stay well enough, or die too soon, to be enrolled "
+            "later. The direction depends on who enrols; where the sick enrol, comparators look too healthy.",
+            "Ask for no exposure up to day 0 (co.days(None, 0)); let them enrol later, and censor them then "
+            "(exit=...) or keep them as they were assigned.",
+        )  # fmt: skip
+
+
+def _exposure_among_measures(protocol: Protocol, source: Any) -> Found:
+    exposure = exposures(protocol)
+    for measure in protocol.measures:
+        hit = next((e for e in exposure if measure.events is not None and _overlap(e, measure.events)), None)
+        if hit is None:
+            continue
+        part = "covariate" if measure in protocol.covariates else "outcome"
+        yield Finding(
+            "exposure-among-measures", "error",
+            f"The {part} '{measure.name}' counts '{hit.label}', which is the exposure.",
+            "As a covariate it explains the exposure perfectly (no overlap, exploding weights); as an outcome it "
+            "differs by construction, so an effect is found where there is none.",
+            "Take the exposure's codes out of the measure's code list (exclude=).",
+        )  # fmt: skip
+
+
+def _undeclared_entry(protocol: Protocol, source: Any) -> Found:
+    for arm in (protocol.exposed, protocol.comparator):
+        if arm.entry.which != "undeclared":
+            continue
+        yield Finding(
+            "undeclared-entry", "error",
+            f"{arm.name} enters at '{arm.entry.events.label}' without saying which one.",
+            "First-ever and first-eligible choose other people and other dates; left open, the counts change with the "
+            "order of the rules and cannot be repeated.",
+            "Write co.first_ever(...), co.first_eligible(...) or co.every(...).",
+        )  # fmt: skip
+
+
+def _ehr_without_capture(protocol: Protocol, source: Any) -> Found:
+    if getattr(source, "capture", None) != "ehr" or protocol.follow_up.capture:
+        return
+    costs = [m.name for m in protocol.measures if m.measure == "cost"]
+    absent = [
+        m.name
+        for m in protocol.outcomes
+        if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"
+    ]
+    absent += [s.label for s in protocol.exposed.steps if isinstance(s, Lacks)]
+    claimed = [*costs, *absent]
+    if claimed:
+        yield Finding(
+            "ehr-without-capture", "error",
+            f"The source sees only care given inside it, and the design relies on {', '.join(claimed[:3])}"
+            f"{' and more' if len(claimed) > 3 else ''} without a capture rule.",
+            "Care elsewhere is invisible: its cost is missing and its events look absent. The arm that is seen more "
+            "often looks sicker and dearer, so a programme that adds contacts looks harmful (or one that loses "
+            "people looks good).",
+            "Say by which rule people count as observed: co.follow_up(..., capture='...'); the report prints it.",
+        )  # fmt: skip
+
+
+# --- warnings -----------------------------------------------------------------------------------
+
+
+def _window_beyond_observation(protocol: Protocol, source: Any) -> Found:
+    guaranteed = min(_guaranteed(arm) for arm in (protocol.exposed, protocol.comparator))
+    for measure in (*protocol.outcomes, *protocol.negative_controls):
+        if measure.measure not in ("any", "days at home") or measure.window is None:
+            continue
+        if measure.window.end is not None and measure.window.end <= guaranteed:
+            continue
+        yield Finding(
+            "window-beyond-observation", "warning",
+            f"'{measure.name}' runs over {measure.window}, but observation is guaranteed for {guaranteed} days only.",
+            "People who leave early have had less time to have the event; if one arm leaves earlier, it looks better.",
+            "Use co.time_to or co.count, which carry person-time; or shorten the window.",
+        )  # fmt: skip
+
+
+def _no_negative_control(protocol: Protocol, source: Any) -> Found:
+    if not protocol.negative_controls and protocol.assignment != "random":
+        yield Finding(
+            "no-negative-control", "warning", "The design names no negative-control outcome.",
+            "Without an outcome that the exposure cannot change, confounding that the covariates miss stays unseen; "
+            "its direction is unknown.",
+            "Add outcomes that the exposure cannot affect: negative_controls=(co.time_to(...), ...).",
+        )  # fmt: skip
+
+
+def _no_primary(protocol: Protocol, source: Any) -> Found:
+    if protocol.primary is None:
+        yield Finding(
+            "no-primary-outcome", "warning", "No outcome has the role 'primary'.",
+            "With many outcomes and no primary one, the most favourable tends to be told (away from no effect).",
+            "Give one outcome role='primary'.",
+        )  # fmt: skip
+
+
+def _no_worthwhile(protocol: Protocol, source: Any) -> Found:
+    primary = protocol.primary
+    if primary is not None and primary.worthwhile is None:
+        yield Finding(
+            "no-smallest-worthwhile-effect", "warning",
+            f"The primary outcome '{primary.name}' states no smallest worthwhile difference.",
+            "Without it 'not significant' is read as 'no effect', and a tiny effect in a large sample as a success.",
+            "Give worthwhile=, the smallest difference that would change a decision.",
+        )  # fmt: skip
+
+
+def _engagement_as_exposure(protocol: Protocol, source: Any) -> Found:
+    programme = protocol.programme
+    chosen = {programme.engagement, programme.activation} - {None} if programme else set()
+    for step in (*protocol.exposed.steps, Has(protocol.exposed.entry.events, days(0, 0))):
+        if not isinstance(step, Has) or step in protocol.comparator.steps:
+            continue
+        named = any(word in step.events.label.lower() for word in _CHOSEN)
+        if step.events in chosen or named:
+            yield Finding(
+                "engagement-as-exposure", "warning",
+                f"{protocol.exposed.name} is defined by '{step.events.label}', which people choose.",
+                "Those who engage are healthier and more able than those who do not, so the programme looks better "
+                "than it is; matching on prior use leaves most of this in place.",
+                "Compare by the offer; show engagement as a description, not as an effect.",
+            )  # fmt: skip
+            return
+
+
+Rule = Callable[[Protocol, Any], Found]
+ERRORS: dict[str, Rule] = {
+    "eligibility-after-time-zero": _eligibility_after_time_zero,
+    "covariate-after-time-zero": _covariate_after_time_zero,
+    "outcome-before-follow-up": _outcome_before_follow_up,
+    "unequal-eligibility": _unequal_eligibility,
+    "entry-kinds-differ": _entry_kinds_differ,
+    "comparator-never-enrols": _comparator_never_enrols,
+    "exposure-among-measures": _exposure_among_measures,
+    "undeclared-entry": _undeclared_entry,
+    "ehr-without-capture": _ehr_without_capture,
+}
+WARNINGS: dict[str, Rule] = {
+    "window-beyond-observation": _window_beyond_observation,
+    "no-negative-control": _no_negative_control,
+    "no-primary-outcome": _no_primary,
+    "no-smallest-worthwhile-effect": _no_worthwhile,
+    "engagement-as-exposure": _engagement_as_exposure,
+}
+
+
+# --- what the rules ask -------------------------------------------------------------------------
+
+
+def _never_enrol(protocol: Protocol) -> tuple[Lacks, ...]:
+    """The comparator's rules that it never meets the exposure after the index date."""
+    exposure = exposures(protocol)
+    return tuple(
+        step
+        for step in protocol.comparator.steps
+        if isinstance(step, Lacks) and step.events in exposure and (step.reaches is None or step.reaches > 0)
+    )
+
+
+def _ends_before_zero(measure: Measure) -> bool:
+    return measure.window is not None and measure.window.end is not None and measure.window.end < 0
+
+
+def _entry_kind(arm: CohortDefinition, protocol: Protocol) -> tuple[str, object]:
+    """What makes two entries comparable: the same events by the same rule, or first use of a treatment."""
+    entry = arm.entry
+    differ = protocol.exposed.entry.events != protocol.comparator.entry.events
+    washed = entry.which == "first ever" or any(
+        isinstance(s, Lacks) and s.events == entry.events and s.window.end == -1 for s in arm.steps
+    )
+    if differ and entry.events.domain in TREATMENTS and washed:
+        return "new use of a treatment", entry.events.domain
+    return entry.which, entry.events
+
+
+def _guaranteed(arm: CohortDefinition) -> int:
+    return max((s.after for s in arm.steps if isinstance(s, Observed)), default=0)
+
+
+def _overlap(one: Events, other: Events) -> bool:
+    """Whether two sets of events share a code, as far as can be told without a vocabulary."""
+    if one.domain != other.domain:
+        return False
+    if one.codes is None or other.codes is None:
+        return one.codes is other.codes
+    excluded = {*one.codes.exclude, *other.codes.exclude}
+    shared = set(one.codes.concept_ids) & set(other.codes.concept_ids) - excluded
+    return bool(shared or set(one.codes.source_codes) & set(other.codes.source_codes))
