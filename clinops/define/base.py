@@ -52,9 +52,7 @@ class Definition:
         """Build a definition from what `to_dict` gave; unknown types and fields are refused."""
         built = _decode(values)
         if not isinstance(built, cls):
-            raise DefinitionError(
-                f"This is a {getattr(built, 'kind', type(built).__name__)!r}, not a {cls.kind!r}."
-            )
+            raise DefinitionError(f"This is a {getattr(built, 'kind', type(built).__name__)!r}, not a {cls.kind!r}.")
         return built
 
     @classmethod
@@ -97,9 +95,7 @@ def _decode(value: Any) -> Any:
     said = {name: _dated(_decode(item), hints[name]) for name, item in value.items() if name != "type"}
     missing = [name for name, f in known.items() if name not in said and _required(f)]
     if missing:
-        raise DefinitionError(
-            f"A {cls.kind} needs {', '.join(missing)}; given: {', '.join(said) or 'nothing'}."
-        )
+        raise DefinitionError(f"A {cls.kind} needs {', '.join(missing)}; given: {', '.join(said) or 'nothing'}.")
     return cls(**said)
 
 
@@ -122,9 +118,7 @@ def as_date(value: str | dt.date, what: str) -> dt.date:
     try:
         return dt.date.fromisoformat(value)
     except (TypeError, ValueError):
-        raise DefinitionError(
-            f"{what} is {value!r}; write a date as YYYY-MM-DD, such as 2020-01-31."
-        ) from None
+        raise DefinitionError(f"{what} is {value!r}; write a date as YYYY-MM-DD, such as 2020-01-31.") from None
 
 
 def slug(text: str) -> str:

@@ -49,13 +49,9 @@ class Codes(Definition):
                 raise DefinitionError(f"{concept!r} in {self.name!r} is no concept id; give a whole number.")
         for code in self.source_codes:
             if not isinstance(code, str) or not code.strip("*. "):
-                raise DefinitionError(
-                    f"{code!r} in {self.name!r} is no source code; give text such as 'E11*'."
-                )
+                raise DefinitionError(f"{code!r} in {self.name!r} is no source code; give text such as 'E11*'.")
             if "*" in code[:-1]:
-                raise DefinitionError(
-                    f"{code!r} in {self.name!r}: the wildcard * may only be the last character."
-                )
+                raise DefinitionError(f"{code!r} in {self.name!r}: the wildcard * may only be the last character.")
 
     def __str__(self) -> str:
         return self.name
@@ -120,9 +116,7 @@ class _CodesConstructor:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
         said = dict(_comment(line) for line in lines if line.startswith("#"))
         rows = list(csv.DictReader(line for line in lines if line.strip() and not line.startswith("#")))
-        return _from_rows(
-            rows, file.name, said.get("name") or file.stem.replace("_", " "), said.get("origin", "")
-        )
+        return _from_rows(rows, file.name, said.get("name") or file.stem.replace("_", " "), said.get("origin", ""))
 
 
 codes = _CodesConstructor()
@@ -158,9 +152,7 @@ def _from_rows(rows: list[dict[str, str]], file: str, name: str, origin: str) ->
         below.add(_flag(row.get("descendants"), True, file, number))
         (excluded if _flag(row.get("exclude"), False, file, number) else concepts).append(int(concept))
     if len(below) > 1 or len(vocabularies) > 1:
-        raise DefinitionError(
-            f"{file}: every row must agree on descendants and vocabulary; split the list in two."
-        )
+        raise DefinitionError(f"{file}: every row must agree on descendants and vocabulary; split the list in two.")
     return Codes(
         name, tuple(concepts), below.pop() if below else True, tuple(excluded), tuple(written),
         vocabularies.pop() if vocabularies else None, origin,

@@ -56,9 +56,7 @@ class CohortDefinition(Definition):
             raise DefinitionError("A cohort needs a name: it heads a column of every table.")
         for step in self.steps:
             if not isinstance(step, Step):
-                raise DefinitionError(
-                    f"{step!r} is not a step; use co.has, co.lacks, co.age, co.between, ..."
-                )
+                raise DefinitionError(f"{step!r} is not a step; use co.has, co.lacks, co.age, co.between, ...")
         check_ends(self.exit)
 
     @property

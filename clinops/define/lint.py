@@ -67,11 +67,7 @@ def _eligibility_after_time_zero(protocol: Protocol, source: Any) -> Found:
     never = _never_enrol(protocol)
     for arm in (protocol.exposed, protocol.comparator):
         for step in arm.steps:
-            if (
-                step.reaches is not None
-                and step.reaches <= 0
-                or (arm is protocol.comparator and step in never)
-            ):
+            if (step.reaches is not None and step.reaches <= 0) or (arm is protocol.comparator and step in never):
                 continue
             yield Finding(
                 "eligibility-after-time-zero", "error",
@@ -198,11 +194,7 @@ def _ehr_without_capture(protocol: Protocol, source: Any) -> Found:
     if getattr(source, "capture", None) != "ehr" or protocol.follow_up.capture:
         return
     costs = [m.name for m in protocol.measures if m.measure == "cost"]
-    absent = [
-        m.name
-        for m in protocol.outcomes
-        if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"
-    ]
+    absent = [m.name for m in protocol.outcomes if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"]
     absent += [s.label for s in protocol.exposed.steps if isinstance(s, Lacks)]
     claimed = [*costs, *absent]
     if claimed:

@@ -189,13 +189,9 @@ def days_at_home(
 
 def charlson(window: Window, *, weights: str = "charlson") -> Measure:
     """Charlson comorbidity index from ICD codes in the window (Quan 2005 code lists)."""
-    return Measure(
-        _named(None, "Charlson index", window), "charlson", None, window, unit="points", weights=weights
-    )
+    return Measure(_named(None, "Charlson index", window), "charlson", None, window, unit="points", weights=weights)
 
 
 def elixhauser(window: Window, *, weights: str = "van_walraven") -> Measure:
     """Elixhauser comorbidity score from ICD codes in the window (Quan 2005 code lists)."""
-    return Measure(
-        _named(None, "Elixhauser score", window), "elixhauser", None, window, unit="points", weights=weights
-    )
+    return Measure(_named(None, "Elixhauser score", window), "elixhauser", None, window, unit="points", weights=weights)

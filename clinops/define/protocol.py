@@ -76,13 +76,9 @@ class Adjustment(Definition):
         if self.caliper is not None and not self.caliper > 0:
             raise DefinitionError(f"The caliper is {self.caliper}; give a positive number of SDs, or None.")
         if self.truncate is not None and not 0.5 < self.truncate < 1:
-            raise DefinitionError(
-                f"truncate is {self.truncate}; give a quantile between 0.5 and 1, such as 0.99."
-            )
+            raise DefinitionError(f"truncate is {self.truncate}; give a quantile between 0.5 and 1, such as 0.99.")
         if self.method == "match" and self.estimand != "att":
-            raise DefinitionError(
-                "Matching without replacement of the exposed estimates the ATT; use weight(...)."
-            )
+            raise DefinitionError("Matching without replacement of the exposed estimates the ATT; use weight(...).")
 
     @property
     def label(self) -> str:
@@ -93,9 +89,7 @@ class Adjustment(Definition):
             caliper = "no caliper" if self.caliper is None else f"caliper {self.caliper:g} SD"
             return f"1:{self.ratio} nearest matching, {caliper}"
         names = {"att": "ATT", "ate": "ATE", "overlap": "overlap"}
-        return f"{names[self.estimand]} weighting" + (
-            f" ({self.penalty.upper()} score)" if self.penalty else ""
-        )
+        return f"{names[self.estimand]} weighting" + (f" ({self.penalty.upper()} score)" if self.penalty else "")
 
 
 @dataclass(frozen=True)
@@ -196,9 +190,7 @@ class Protocol(Definition):
         choice("perspective", self.perspective, PERSPECTIVES)
         whole("the smallest cell count shown", self.min_cell, 1)
         if self.exposed.name == self.comparator.name:
-            raise DefinitionError(
-                f"Both arms are named {self.exposed.name!r}; a table could not tell them apart."
-            )
+            raise DefinitionError(f"Both arms are named {self.exposed.name!r}; a table could not tell them apart.")
         if self.adjust.method != "none" and self.adjust.estimand != self.estimand:
             raise DefinitionError(
                 f"The estimand is {self.estimand!r} but the adjustment targets {self.adjust.estimand!r}."
@@ -212,15 +204,11 @@ class Protocol(Definition):
                 raise DefinitionError(f"Two measures are called {measure.name!r}; give one of them name=.")
             seen[measure.id] = measure
         if sum(m.role == "primary" for m in self.outcomes) > 1:
-            raise DefinitionError(
-                "More than one outcome has the role 'primary'; one question has one primary outcome."
-            )
+            raise DefinitionError("More than one outcome has the role 'primary'; one question has one primary outcome.")
         covariates = {m.id for m in self.covariates}
         for name in self.adjust.exact:
             if slug(name) not in covariates:
-                raise DefinitionError(
-                    unknown("covariate to match exactly on", name, [m.name for m in self.covariates])
-                )
+                raise DefinitionError(unknown("covariate to match exactly on", name, [m.name for m in self.covariates]))
 
     @property
     def measures(self) -> tuple[Measure, ...]:

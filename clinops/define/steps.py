@@ -41,9 +41,7 @@ class Between(Step):
 
     def __post_init__(self) -> None:
         if self.start > self.end:
-            raise DefinitionError(
-                f"between {self.start} and {self.end} is empty; write the earlier date first."
-            )
+            raise DefinitionError(f"between {self.start} and {self.end} is empty; write the earlier date first.")
 
     @property
     def label(self) -> str:
@@ -109,11 +107,7 @@ class Observed(Step):
     @property
     def label(self) -> str:
         later = f" and {self.after} days after" if self.after else ""
-        return (
-            f"Observed for {self.before} days before index{later}"
-            if self.before
-            else f"Observed on index{later}"
-        )
+        return f"Observed for {self.before} days before index{later}" if self.before else f"Observed on index{later}"
 
 
 @dataclass(frozen=True)
