@@ -1,0 +1,127 @@
+"""What a world is asked to be: its size, its planted effect, its calendar and its law of offers."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from clinops.errors import ParameterError, unknown
+
+BLOCK = 20_000
+"""Persons made at a time: memory stays flat however large the world, and the result does not depend on it
+being written or held, since each block has its own random streams."""
+
+
+def day(text: str) -> int:
+    """Return an ISO date as whole days since 1970-01-01."""
+    return int(np.datetime64(text, "D").astype(np.int64))
+
+
+FIRST_DAY, LAST_DAY = day("2019-01-01"), day("2024-12-31")
+INDEX_FROM, INDEX_TO = day("2020-01-01"), day("2022-12-31")
+AGE_FROM, AGE_TO = 18, 85
+LOOK_BACK, DIAGNOSIS_BACK, HORIZON = 365, 1095, 365
+NEVER = 2**30
+"""A day after every other: stands for "no such date" in comparisons."""
+
+OFFER, ACTIVATION, ENGAGEMENT = 2_000_000_001, 2_000_000_002, 2_000_000_003
+
+OFFER_INTERCEPT = -3.45
+OFFER_SLOPES = {
+    "age_years": 0.008,
+    "female": 0.15,
+    "index_date_days": 0.0004,
+    "log1p_primary_care_visits": 0.30,
+    "log1p_emergency_visits": 0.45,
+    "log1p_admissions": 0.60,
+    "log1p_allowed_cost": 0.20,
+    "hypertension": 0.20,
+    "heart_failure": 0.45,
+}
+"""The log-odds of an offer, per unit of each covariate as the design can compute it from the records.
+
+`index_date_days` counts from the first day on which an index can fall; `log1p_allowed_cost` is of dollars.
+"""
+
+TREATABLE_SHARE = 0.307
+"""Share of the offered persons' untreated one-year cost that falls in emergency visits and admissions after
+activation, among those who activate (default uptake). Measured over many persons; see docs/methods/worlds.md.
+It turns the wanted effect on total cost into the thinning of acute events."""
+
+DEFAULT_UPTAKE = 0.6
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Everything that decides a world.
+
+    Parameters
+    ----------
+    persons : how many persons; at least 1.
+    effect : wanted fall in mean total allowed cost over days 1 to 365, as a share of the offered persons' mean
+        had nobody been offered. 0.15 means 15 % less; 0 no effect at all; negative means harm.
+    seed : whole number, zero or more; the same seed and version give the same records.
+    confounding : multiplies every slope of the offer model; 0 makes the offer a lottery.
+    uptake, engagement : share of the offered who activate, and of those who then engage.
+    death_effect : probability that the programme averts a death in days 1 to 365 after activation.
+    later_offers : share of those not offered at their index who are offered at a later visit.
+    messy : add a few broken rows (orphans, duplicates, impossible dates), none to an eligible person.
+    """
+
+    persons: int = 20_000
+    effect: float = 0.15
+    seed: int = 20260101
+    confounding: float = 1.0
+    uptake: float = DEFAULT_UPTAKE
+    engagement: float = 0.6
+    death_effect: float = 0.0
+    later_offers: float = 0.0
+    messy: bool = False
+    thinning: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        _whole("persons", self.persons, 1)
+        _whole("seed", self.seed, 0)
+        for name in ("uptake", "engagement", "death_effect", "later_offers"):
+            _between(name, getattr(self, name), 0.0, 1.0)
+        _between("confounding", self.confounding, 0.0, 2.0)
+        if not isinstance(self.messy, (bool, np.bool_)):
+            raise ParameterError(f"messy is {self.messy!r}; it must be True or False.")
+        treatable = TREATABLE_SHARE * self.uptake / DEFAULT_UPTAKE
+        _between("effect", self.effect, -treatable, treatable)
+        object.__setattr__(self, "thinning", self.effect / treatable if treatable else 0.0)
+
+    @classmethod
+    def of(cls, **given: Any) -> Knobs:
+        """Build from keyword arguments; an unknown name is refused with the nearest known one."""
+        known = [item.name for item in fields(cls) if item.init]
+        for name in given:
+            if name not in known:
+                raise ParameterError(unknown("setting of a world", name, known))
+        return cls(**given)
+
+    def rng(self, block: int, purpose: str) -> np.random.Generator:
+        """Return the random stream of one purpose in one block.
+
+        A stream for each purpose keeps common random numbers: changing the effect changes no other draw.
+        """
+        key = [int(self.seed), block, zlib.crc32(purpose.encode())]
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as plain values, for `truth.json`."""
+        return asdict(self)
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ParameterError(f"{name} is {value!r}; it must be a whole number, {least} or more.")
+
+
+def _between(name: str, value: object, low: float, high: float) -> None:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not low <= float(value) <= high:  # type: ignore[arg-type]
+        raise ParameterError(f"{name} is {value!r}; it must be a number from {low:.4g} to {high:.4g}.")
