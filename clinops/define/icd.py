@@ -20,10 +20,10 @@ EITHER, UNKNOWN = 0, -1
 VOCABULARY_VERSIONS = {"ICD9CM": 9, "ICD10": 10, "ICD10CM": 10}
 """OMOP vocabularies that hold diagnosis codes of these two versions."""
 
-_ICD9_NUMBER = re.compile(r"[0-9]{3}(\.?[0-9]{1,2})?")
-_ICD9_V = re.compile(r"V[0-9]{2}(\.?[0-9]{1,2})?")
-_ICD9_E = re.compile(r"E[0-9]{3}(\.?[0-9])?")
-_ICD10 = re.compile(r"[A-Z][0-9][0-9AB](\.?[0-9A-Z]{1,4})?")
+_ICD9_NUMBER = re.compile(r"[0-9]{3}\.?[0-9]{0,2}")
+_ICD9_V = re.compile(r"V[0-9]{2}\.?[0-9]{0,2}")
+_ICD9_E = re.compile(r"E[0-9]{3}\.?[0-9]?")
+_ICD10 = re.compile(r"[A-Z][0-9][0-9AB]\.?[0-9A-Z]{0,4}")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class NormalisedCode:
 
 @dataclass(frozen=True)
 class NormalisedCodes:
-    """Many codes, each field an array of shape (n,); `code` is "" where missing, `reason` is "" where valid."""
+    """Many codes, each field of shape (n,); `code` is "" where missing, `reason` is "" where valid."""
 
     code: NDArray[np.object_]
     valid: NDArray[np.bool_]
@@ -100,7 +100,9 @@ def normalise_all(codes: ArrayLike, version: int | ArrayLike | None) -> Normalis
 
 
 def is_missing(code: object) -> bool:
-    """Say whether a value stands for no code: None, NaN, a missing date or a frame library's NA."""
+    """Say whether a value stands for no code: None, NaN, a frame library's NA, or blank text."""
+    if isinstance(code, str):
+        return not code.strip()
     return code is None or (isinstance(code, float) and code != code) or str(code) in ("<NA>", "NaT")
 
 
@@ -118,7 +120,7 @@ def as_codes(codes: ArrayLike) -> NDArray[np.object_]:
 
 
 def as_versions(version: int | ArrayLike | None, n: int) -> NDArray[np.int8]:
-    """Return the version of each of n codes: 9, 10, EITHER (None given) or UNKNOWN (the records say another)."""
+    """Return the version of each of n codes: 9, 10, EITHER (None given) or UNKNOWN (any other value)."""
     if version is None or isinstance(version, int | np.integer):
         normalise("", None if version is None else int(version))
         return np.full(n, EITHER if version is None else version, dtype=np.int8)
@@ -135,7 +137,7 @@ def as_versions(version: int | ArrayLike | None, n: int) -> NDArray[np.int8]:
 
 @dataclass(frozen=True)
 class Distinct:
-    """The distinct (code, version) `pairs`, each row's `position` among them, how many `rows` each pair has."""
+    """The distinct (code, version) `pairs`, each row's `position` among them, and the `rows` of each."""
 
     pairs: list[tuple[object, int]]
     position: NDArray[np.intp]

@@ -120,7 +120,7 @@ def _unequal_eligibility(protocol: Protocol, source: Any) -> Found:
                 "unequal-eligibility", "error",
                 f"'{step.label}' holds for {arm.name} but not for {other.name}.",
                 "The arms then differ by who may enter, not only by the exposure; the difference in outcomes mixes "
-                "the two, in the direction of the extra rule (a rule that asks for more illness makes its arm look worse).",
+                "the two, in the direction of the extra rule (one that asks for illness makes its arm look worse).",
                 "Write the shared rules once as a tuple and use it in both arms; only rules about the exposure "
                 "itself may differ.",
             )  # fmt: skip

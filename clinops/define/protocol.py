@@ -284,13 +284,14 @@ class _ProtocolConstructor:
             if name not in known:
                 raise DefinitionError(unknown("part of a protocol", name, known))
         when = follow_up if isinstance(follow_up, FollowUp) else FollowUp(follow_up)
+        rest: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in more.items()}
         return Protocol(
             title=title, question=question, exposed=exposed, comparator=comparator, follow_up=when,
             covariates=tuple(m.at("covariate") for m in covariates),
             outcomes=tuple(m.at("secondary", when.window) for m in outcomes),
             negative_controls=tuple(m.at("negative control", when.window) for m in negative_controls),
             adjust=adjust or Adjustment(estimand=estimand), estimand=estimand,
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in more.items()},
+            **rest,
         )  # fmt: skip
 
     def read(self, path: str | Path) -> Protocol:
