@@ -1,0 +1,167 @@
+"""Adjustment: from covariates to weights, with what the variance needs to know of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinops.analyse.dataset import Dataset, Floats
+from clinops.analyse.design import Design, model_design
+from clinops.define.base import slug
+from clinops.define.protocol import Adjustment
+from clinops.errors import DataError
+
+if TYPE_CHECKING:
+    from clinops.define.measures import Measure
+    from clinops.stats.propensity import PropensityFit
+
+ESTIMANDS = {
+    "att": "average effect in the exposed (ATT)",
+    "ate": "average effect in everybody (ATE)",
+    "overlap": "average effect in the overlap population",
+}
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """Weights that make the arms comparable; n rows.
+
+    Attributes
+    ----------
+    adjustment : as asked for.
+    weights : (n,) 0 for rows that were set aside.
+    cluster : (n,) ids of the clusters that the variance respects, and `cluster_name` what they are.
+    propensity : the fitted score; None for a crude comparison.
+    sets : (n,) matched set, -1 for none; None without matching.
+    estimand : in words, for whom the effect holds.
+    share_unmatched : of the exposed entries; 0 without matching.
+    notes : what a reader must know.
+    """
+
+    adjustment: Adjustment
+    weights: Floats
+    cluster: NDArray[np.int64]
+    cluster_name: str
+    propensity: PropensityFit | None = None
+    design: Design | None = None
+    sets: NDArray[np.int64] | None = None
+    estimand: str = ""
+    share_unmatched: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The method in a few words."""
+        return self.adjustment.label
+
+    @property
+    def known_weights(self) -> bool:
+        """Whether the variance takes the weights as given: crude, matched and penalised scores."""
+        fit = self.propensity
+        return self.adjustment.method != "weight" or fit is None or fit.bread is None
+
+
+def adjust(
+    data: Dataset, covariates: tuple[Measure, ...], adjustment: Adjustment, *, cluster: str = "person", seed: int = 0
+) -> Adjusted:
+    """Weight or match the arms on the covariates.
+
+    Parameters
+    ----------
+    data : both arms; outcomes are not read.
+    covariates : those of the protocol; ones that the source could not give are left out.
+    adjustment : what to do.
+    cluster : the unit of assignment, "person" or "care site".
+    seed : of a random order of matching, where one is used.
+
+    Raises
+    ------
+    DataError : an arm is empty, or no covariate varies.
+    """
+    groups, name = _clusters(data, cluster)
+    if adjustment.method == "none":
+        return Adjusted(
+            adjustment, np.ones(len(data)), groups, name, estimand="difference between the arms as they are"
+        )
+    from clinops.stats.propensity import propensity
+
+    design = model_design(data, covariates)
+    if not design.terms:
+        raise DataError(
+            "No covariate varies in these records, so there is nothing to adjust for; use adjust=co.crude()."
+        )
+    fit = propensity(design.matrix, data.exposed, penalty=adjustment.penalty, strength=adjustment.strength)
+    notes = (fit.note,) if fit.note else ()
+    if adjustment.method == "match":
+        return _matched(data, adjustment, fit, design, groups, name, notes, seed)
+    return _weighted(adjustment, fit, design, groups, name, notes)
+
+
+def _weighted(
+    adjustment: Adjustment, fit: PropensityFit, design: Design, groups: NDArray, name: str, notes: tuple[str, ...]
+) -> Adjusted:
+    from clinops.stats.weighting import truncate, weights
+
+    given = weights(fit.score, fit.treated, adjustment.estimand)
+    if adjustment.truncate is not None:
+        cut = truncate(given, adjustment.truncate)
+        changed = int((cut != given).sum())
+        notes = (*notes, f"{changed} weights above the {100 * adjustment.truncate:g}th percentile were set to it.")
+        given = cut
+    return Adjusted(adjustment, given, groups, name, fit, design, None, ESTIMANDS[adjustment.estimand], 0.0, notes)
+
+
+def _matched(
+    data: Dataset, adjustment: Adjustment, fit: PropensityFit, design: Design, groups: NDArray, name: str,
+    notes: tuple[str, ...], seed: int,
+) -> Adjusted:  # fmt: skip
+    from clinops.stats.matching import match
+
+    exact = None
+    if adjustment.exact:
+        names = [slug(covariate) for covariate in adjustment.exact]
+        exact = data.baseline.groupby(names, dropna=False, sort=True).ngroup().to_numpy()
+    pairs = match(
+        fit.logit, fit.treated, ratio=adjustment.ratio, caliper=adjustment.caliper, exact=exact,
+        replace=adjustment.replacement, seed=seed,
+    )  # fmt: skip
+    share = float(pairs.share_unmatched)
+    estimand = "average effect in the matched exposed" if share > 0 else ESTIMANDS["att"]
+    if share > 0:
+        notes = (*notes, f"{pairs.n_unmatched} of {int(fit.treated.sum())} exposed entries found no match.")
+    joined = _joined(pairs.set_id, groups)
+    label = "matched set" if np.array_equal(joined, pairs.set_id) else f"matched set and {name}"
+    return Adjusted(
+        adjustment, pairs.weights, joined, label, fit, design, pairs.set_id, estimand, share, notes
+    )  # fmt: skip
+
+
+def _clusters(data: Dataset, cluster: str) -> tuple[NDArray[np.int64], str]:
+    if cluster == "person":
+        return data.person, "person"
+    sites = data.baseline["care_site_id"]
+    if sites.isna().all():
+        raise DataError("The protocol clusters on the care site, but no row has one; use cluster='person'.")
+    # A row without a site is its own cluster: it shares its assignment with nobody we know of.
+    alone = -1 - np.arange(len(data), dtype=np.int64)
+    return np.where(sites.isna(), alone, sites.fillna(0).astype("int64")).astype(np.int64), "care site"
+
+
+def _joined(sets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Clusters that respect both: rows linked by a matched set or by a person are one cluster."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    inside = np.flatnonzero(sets >= 0)
+    _, group = np.unique(groups[inside], return_inverse=True)
+    if len(np.unique(group)) == len(inside):
+        return sets
+    n_sets = int(sets.max()) + 1
+    links = coo_matrix((np.ones(len(inside)), (sets[inside], n_sets + group)), shape=(n_sets + group.max() + 1,) * 2)
+    component = connected_components(links, directed=False)[1]
+    joined = np.full(len(sets), -1, dtype=np.int64)
+    joined[inside] = component[sets[inside]]
+    return joined

@@ -1,0 +1,147 @@
+"""Effects: one measure under one adjustment, on an absolute and a relative scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinops.analyse.adjust import Adjusted
+from clinops.analyse.dataset import DAYS_A_YEAR, Dataset, Floats
+from clinops.define.measures import Measure
+
+Row = dict[str, Any]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How one effect is expressed.
+
+    Attributes
+    ----------
+    name : as the results schema writes it ("risk difference").
+    contrast : "difference" or "ratio".
+    unit : of the arms' values and of a difference.
+    per : values are multiplied by it (1,000 persons, 1,000 person-years).
+    denominator : None for a mean per person; "years" or "months" of observation for a rate.
+    """
+
+    name: str
+    contrast: str
+    unit: str
+    per: float = 1.0
+    denominator: str | None = None
+
+
+def _pair(what: str, unit: str, per: float = 1.0, denominator: str | None = None) -> tuple[Scale, Scale]:
+    return (
+        Scale(f"{what} difference", "difference", unit, per, denominator),
+        Scale(f"{what} ratio", "ratio", unit, per, denominator),
+    )
+
+
+PERSON_YEARS = "per 1,000 person-years"
+MEMBER_MONTH = "currency per member-month"
+SCALES: dict[str, tuple[Scale, ...]] = {
+    "any": _pair("risk", "per 1,000 persons", 1000),
+    "count": _pair("rate", PERSON_YEARS, 1000, "years"),
+    "time to": _pair("rate", PERSON_YEARS, 1000, "years"),
+    "cost": (*_pair("mean", "currency per person"), *_pair("PMPM", MEMBER_MONTH, 1, "months")),
+    "days at home": _pair("mean", "days per person"),
+    "value": _pair("mean", "measurement"),
+}
+MAIN = {
+    "any": "risk difference", "count": "rate difference", "time to": "risk difference", "cost": "mean difference",
+    "days at home": "mean difference", "value": "mean difference",
+}  # fmt: skip
+"""The absolute scale that stands for a measure where there is room for one."""
+
+RELATIVE = {
+    "any": "risk ratio", "count": "rate ratio", "time to": "hazard ratio", "cost": "mean ratio",
+    "days at home": "mean ratio", "value": "mean ratio",
+}  # fmt: skip
+
+
+def effects(
+    data: Dataset, measure: Measure, adjusted: Adjusted, *, months: Floats | None = None, **said: Any
+) -> list[Row]:
+    """Estimate one outcome's effect under one adjustment on every scale that suits it.
+
+    Parameters
+    ----------
+    data : both arms with outcomes.
+    measure : the outcome.
+    adjusted : weights and clusters.
+    months : (n,) member-months of each row, for a cost per member-month.
+    said : columns of the results schema that the caller fills (analysis, subgroup, level, ...).
+
+    Returns
+    -------
+    Rows of the results schema. What cannot be estimated is a row with a null estimate and a note.
+
+    Notes
+    -----
+    "time to" adds the risk at the end of the window (1 - Kaplan-Meier) and the hazard ratio (Cox,
+    Efron ties); the other scales are weighted means and ratios with M-estimation variance.
+    """
+    inside = adjusted.weights > 0
+    base = _described(data, measure, adjusted, inside) | said
+    rows = [_mean_effect(data, measure, adjusted, scale, months) for scale in SCALES[measure.measure]]
+    if measure.measure == "time to":
+        from clinops.analyse.survival import survival_effects
+
+        rows = [*survival_effects(data, measure, adjusted), *rows]
+    return [base | row for row in rows]
+
+
+def _described(data: Dataset, measure: Measure, adjusted: Adjusted, inside: NDArray[np.bool_]) -> Row:
+    """The part of a row that does not depend on the scale: counts are of persons and events, unweighted."""
+    y, days, exposed = data.column(measure), data.days(measure), data.exposed
+    counted = measure.measure in ("any", "count", "time to")
+    row: Row = {
+        "measure": measure.name, "role": measure.role, "category": measure.category,
+        "period": str(measure.window), "estimand": adjusted.estimand, "method": adjusted.adjustment.method,
+        "adjustment": adjusted.label, "conf_level": LEVEL,
+    }  # fmt: skip
+    for arm, name in ((exposed & inside, "exposed"), (~exposed & inside, "comparator")):
+        row[f"n_{name}"] = int(arm.sum())
+        row[f"person_days_{name}"] = float(np.nansum(days[arm]))
+        if counted:
+            row[f"events_{name}"] = int(np.nansum(y[arm]))
+    return row
+
+
+def _mean_effect(data: Dataset, measure: Measure, adjusted: Adjusted, scale: Scale, months: Floats | None) -> Row:
+    from clinops.stats.weighted_effects import weighted_effect
+
+    y = data.column(measure) * scale.per
+    denominator = _denominator(data, measure, scale, months)
+    keep = np.isfinite(y)
+    effect = weighted_effect(
+        y, data.exposed, np.where(keep, adjusted.weights, 0.0),
+        propensity=None if adjusted.known_weights else adjusted.propensity,
+        estimand=adjusted.adjustment.estimand, cluster=adjusted.cluster, denominator=denominator,
+        scale=scale.contrast,
+    )  # fmt: skip
+    kind = f"{effect.se_kind}, clustered by {adjusted.cluster_name}"
+    left = int((~keep).sum())
+    note = "; ".join(
+        part for part in (effect.note, f"{left} rows without a value were left out" if left else "") if part
+    )
+    return {
+        "scale": scale.name, "unit": scale.unit, "value_exposed": effect.value_exposed,
+        "value_comparator": effect.value_comparator, "estimate": effect.estimate, "std_error": effect.std_error,
+        "se_kind": kind, "conf_low": effect.conf_low, "conf_high": effect.conf_high, "p_value": effect.p_value,
+        "note": note or ("not estimable" if np.isnan(effect.estimate) else None),
+    }  # fmt: skip
+
+
+def _denominator(data: Dataset, measure: Measure, scale: Scale, months: Floats | None) -> Floats | None:
+    if scale.denominator is None:
+        return None
+    if scale.denominator == "months":
+        return months if months is not None else data.days(measure) / (DAYS_A_YEAR / 12)
+    return data.days(measure) / DAYS_A_YEAR
