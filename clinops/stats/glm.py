@@ -1,0 +1,430 @@
+"""Generalised linear models with a sandwich of our own, equal to R's `sandwich` (expected information)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clinops.errors import DataError, DefinitionError, unknown
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_MAX_ITERATIONS = 100
+_STEP_SMALL = 1e-10  # largest change of the linear predictor's unit-scaled coefficients at convergence
+_STEP_DRIFT = 1e-3  # a coefficient still moving by this much when the deviance stands still has no finite MLE
+_ALIASED = 1e-7  # R's `qr` tolerance: a column this close to the span of earlier ones carries no information
+_SE_KINDS = ("model", "HC0", "HC1", "HC3")
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The four functions IRLS needs; all but gaussian use the link under which they are named."""
+
+    name: str
+    mean: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]  # d mean / d linear predictor, as a function of the mean
+    variance: Callable[[Floats], Floats]
+    unit_deviance: Callable[[Floats, Floats], Floats]
+    initial_mean: Callable[[Floats], Floats]
+    link: Callable[[Floats], Floats]
+    fixed_dispersion: bool
+    allowed: Callable[[Floats], NDArray[np.bool_]]
+    allowed_text: str
+
+
+def _xlog_ratio(y: Floats, mu: Floats) -> Floats:
+    """y * log(y / mu), 0 where y is 0."""
+    safe = np.where(y > 0, y, 1.0)
+    return np.where(y > 0, y * (np.log(safe) - np.log(np.maximum(mu, 1e-300))), 0.0)
+
+
+def expit(eta: ArrayLike) -> Floats:
+    """Inverse logit, without overflow at either end."""
+    x = np.asarray(eta, dtype=float)
+    small = np.exp(-np.abs(x))
+    value: Floats = np.where(x >= 0, 1.0, small) / (1.0 + small)
+    return value
+
+
+def _exp(eta: Floats) -> Floats:
+    return np.exp(np.clip(eta, -700.0, 700.0))
+
+
+_FAMILIES = {
+    family.name: family
+    for family in (
+        _Family(
+            "gaussian",
+            mean=lambda eta: eta,
+            slope=np.ones_like,
+            variance=np.ones_like,
+            unit_deviance=lambda y, mu: (y - mu) ** 2,
+            initial_mean=lambda y: y,
+            link=lambda mu: mu,
+            fixed_dispersion=False,
+            allowed=lambda y: np.isfinite(y),
+            allowed_text="any finite number",
+        ),
+        _Family(
+            "binomial",
+            mean=expit,
+            slope=lambda mu: mu * (1 - mu),
+            variance=lambda mu: mu * (1 - mu),
+            unit_deviance=lambda y, mu: 2 * (_xlog_ratio(y, mu) + _xlog_ratio(1 - y, 1 - mu)),
+            initial_mean=lambda y: (y + 0.5) / 2,
+            link=lambda mu: np.log(mu) - np.log1p(-mu),
+            fixed_dispersion=True,
+            allowed=lambda y: (y >= 0) & (y <= 1),
+            allowed_text="0 to 1",
+        ),
+        _Family(
+            "poisson",
+            mean=_exp,
+            slope=lambda mu: mu,
+            variance=lambda mu: mu,
+            unit_deviance=lambda y, mu: 2 * (_xlog_ratio(y, mu) - (y - mu)),
+            initial_mean=lambda y: y + 0.1,
+            link=np.log,
+            fixed_dispersion=True,
+            allowed=lambda y: (y >= 0) & np.isfinite(y),
+            allowed_text="zero or more",
+        ),
+        _Family(
+            "gamma",
+            mean=_exp,
+            slope=lambda mu: mu,
+            variance=lambda mu: mu**2,
+            unit_deviance=lambda y, mu: 2 * ((y - mu) / mu - np.log(y / mu)),
+            initial_mean=lambda y: y,
+            link=np.log,
+            fixed_dispersion=False,
+            allowed=lambda y: (y > 0) & np.isfinite(y),
+            allowed_text="more than zero",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class GlmFit:
+    """A fitted generalised linear model; k columns, n rows.
+
+    Attributes
+    ----------
+    coef, std_error : (k,); NaN for a column aliased by earlier ones; the SE is NaN where no finite MLE exists.
+    cov : (k, k), of the kind named by `se_kind`.
+    bread : (k, k), inverse of the expected information at dispersion 1; NaN at aliased columns.
+    scores : (n, k), each row's contribution to the score equations at dispersion 1; 0 at aliased columns.
+    leverage : (n,), diagonal of the weighted hat matrix.
+    eta, fitted : (n,), linear predictor (offset included) and mean.
+    dispersion : Pearson; 1 for binomial and poisson.
+    deviance : weighted. df_residual : rows with weight minus estimated coefficients.
+    se_kind : "model (expected information)", "robust HC1", "CR1 clustered", ...
+    note : what a reader must know ("" if nothing).
+    """
+
+    family: str
+    coef: Floats
+    std_error: Floats
+    cov: Floats
+    bread: Floats
+    scores: Floats
+    leverage: Floats
+    eta: Floats
+    fitted: Floats
+    dispersion: float
+    deviance: float
+    n: int
+    df_residual: int
+    iterations: int
+    converged: bool
+    se_kind: str
+    note: str
+
+    @property
+    def aliased(self) -> Ints:
+        """Columns (by index) that are linear combinations of earlier ones."""
+        return np.flatnonzero(np.isnan(np.diag(self.bread))).astype(np.int64)
+
+
+def glm(
+    X: ArrayLike,
+    y: ArrayLike,
+    family: str,
+    *,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    se: str = "HC1",
+) -> GlmFit:
+    """Fit a generalised linear model by iteratively reweighted least squares.
+
+    Answers: how does the mean of an outcome change with the columns of X, with what uncertainty?
+
+    Parameters
+    ----------
+    X : (n, k) design matrix; include a column of ones if an intercept is wanted.
+    y : (n,) outcome: any number (gaussian, identity link), 0..1 (binomial, logit), >= 0 (poisson, log),
+        > 0 (gamma, log).
+    family : "gaussian", "binomial", "poisson" or "gamma".
+    weights : (n,) case weights, >= 0. offset : (n,) added to the linear predictor (log person-time).
+    cluster : (n,) ids; given, the standard errors are CR1 clustered whatever `se` says.
+    start : (k,) starting coefficients. se : "model", "HC0", "HC1" or "HC3".
+
+    Returns
+    -------
+    GlmFit. Aliased columns get NaN (as R's NA) and a note; separation gets a note naming the columns
+    and NaN standard errors for them.
+
+    Raises
+    ------
+    DefinitionError : an unknown family or standard error. DataError : shapes that differ, missing or
+    impossible values, fewer rows than columns that can be estimated.
+
+    Notes
+    -----
+    Source: McCullagh and Nelder 1989; sandwich: Zeileis 2006, R `sandwich` (expected information, so a
+    gamma model with a log link differs from packages that use the observed information); HC1 = HC0 n/(n-k);
+    CR1 = G/(G-1) (n-1)/(n-k). Checked at 1e-6 against R on the RAND Health Insurance Experiment.
+    """
+    if family not in _FAMILIES:
+        raise DefinitionError(unknown("family", family, _FAMILIES))
+    if se not in _SE_KINDS:
+        raise DefinitionError(unknown("kind of standard error", se, _SE_KINDS))
+    design, outcome, prior, shift = _checked(X, y, _FAMILIES[family], weights, offset)
+    keep, aliased = independent_columns(design[prior > 0])
+    narrow = design[:, keep]
+    n, k = int(np.count_nonzero(prior)), len(keep)
+    if k == 0 or n < k:
+        raise DataError(f"{n} rows with a positive weight cannot determine {k} coefficients; give more rows.")
+    first = None if start is None else np.asarray(start, dtype=float)[keep]
+    beta, iterations, drifting = _irls(narrow, outcome, prior, shift, _FAMILIES[family], first)
+    fit = _assemble(design, outcome, prior, shift, _FAMILIES[family], keep, beta)
+    note = _notes(aliased, keep[drifting], family)
+    fit = replace(fit, iterations=iterations, converged=not drifting.size, note=note)
+    cov, kind = robust_cov(fit, se, cluster, weights=prior)
+    lost = np.isin(np.arange(design.shape[1]), keep[drifting])
+    cov = np.where(lost[:, None] | lost[None, :], np.nan, cov)
+    return replace(fit, cov=cov, std_error=_root_diagonal(cov), se_kind=kind)
+
+
+def robust_cov(
+    fit: GlmFit, se: str = "HC1", cluster: ArrayLike | None = None, *, weights: ArrayLike | None = None
+) -> tuple[Floats, str]:
+    """Return (k, k) covariance of the coefficients and the name of its kind.
+
+    `weights` only tells which rows count (weight > 0); the scores already carry them.
+    """
+    counted = np.ones(len(fit.eta), bool) if weights is None else np.asarray(weights, dtype=float) > 0
+    n, k = int(counted.sum()), int(np.isfinite(np.diag(fit.bread)).sum())
+    if cluster is not None:
+        meat, groups = clustered_meat(fit.scores[counted], np.asarray(cluster)[counted])
+        factor = groups / (groups - 1) * (n - 1) / (n - k) if groups > 1 and n > k else np.nan
+        return factor * _sandwich(fit.bread, meat), "CR1 clustered"
+    if se == "model":
+        return fit.bread * fit.dispersion, "model (expected information)"
+    scores = fit.scores
+    if se == "HC3":
+        gap = 1 - fit.leverage
+        scores = scores / np.where(gap > 1e-12, gap, np.nan)[:, None]
+        scores = np.where(fit.scores == 0, 0.0, scores)
+    factor = (n / (n - k) if n > k else np.nan) if se == "HC1" else 1.0
+    return factor * _sandwich(fit.bread, scores.T @ scores), f"robust {se}"
+
+
+def clustered_meat(contributions: Floats, cluster: NDArray) -> tuple[Floats, int]:
+    """Sum (n, k) contributions within clusters; return their (k, k) cross-product and how many clusters."""
+    ids, code = np.unique(cluster, return_inverse=True)
+    sums = cluster_sums(contributions, code, len(ids))
+    return sums.T @ sums, len(ids)
+
+
+def cluster_sums(contributions: Floats, code: NDArray, groups: int) -> Floats:
+    """Sum the rows of (n, k) `contributions` by `code` in 0..groups-1, giving (groups, k)."""
+    columns = [np.bincount(code, weights=column, minlength=groups) for column in contributions.T]
+    return np.stack(columns, axis=1) if columns else np.zeros((groups, 0))
+
+
+def independent_columns(design: Floats) -> tuple[Ints, Ints]:
+    """Split columns into those that stand on their own and those aliased by earlier ones (R's rule, 1e-7)."""
+    keep = np.arange(design.shape[1])
+    while keep.size:
+        block = design[:, keep]
+        norm = np.sqrt((block**2).sum(axis=0))
+        diagonal = np.zeros(keep.size)
+        upper = np.asarray(np.linalg.qr(block / np.where(norm > 0, norm, 1.0), mode="r"))
+        rows = min(upper.shape)
+        diagonal[:rows] = np.abs(np.diag(upper))
+        bad = np.flatnonzero((diagonal < _ALIASED) | (norm == 0))
+        if not bad.size:
+            break
+        # one at a time: a diagonal after an aliased column is measured against a spurious direction
+        keep = np.delete(keep, bad[0])
+    aliased = np.setdiff1d(np.arange(design.shape[1]), keep)
+    return keep.astype(np.int64), aliased.astype(np.int64)
+
+
+def _checked(
+    X: ArrayLike, y: ArrayLike, family: _Family, weights: ArrayLike | None, offset: ArrayLike | None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    design, outcome = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+    if design.ndim != 2 or outcome.shape != (design.shape[0],):
+        raise DataError(f"X has shape {design.shape} and y {outcome.shape}; X must be (rows, columns) and y (rows,).")
+    n = len(outcome)
+    prior = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
+    shift = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
+    for name, given in (("weights", prior), ("offset", shift)):
+        if given.shape != (n,):
+            raise DataError(f"{name} has shape {given.shape}; it must be ({n},) as y is.")
+    missing = np.flatnonzero(~np.isfinite(design).all(axis=0))
+    if missing.size or not np.isfinite(shift).all():
+        what = f"column(s) {missing.tolist()} of X" if missing.size else "the offset"
+        raise DataError(f"{what} hold missing or infinite values; impute, add an indicator or set rows aside.")
+    if not np.isfinite(prior).all() or (prior < 0).any():
+        raise DataError("weights must be finite and not negative.")
+    bad = int((~family.allowed(outcome)).sum())
+    if bad:
+        raise DataError(f"{bad} of {n} outcomes are outside what {family.name} allows: {family.allowed_text}.")
+    return design, outcome, prior, shift
+
+
+def _irls(
+    X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family, start: Floats | None
+) -> tuple[Floats, int, Ints]:
+    """Return coefficients, iterations used and the columns that drift to infinity (empty when converged)."""
+    scale = np.sqrt((X**2).sum(axis=0) / len(X))
+    scaled = X / scale
+    beta = _initial(scaled, y, prior, shift, family) if start is None else start * scale
+    deviance = _deviance(scaled @ beta + shift, y, prior, family)
+    step = np.zeros_like(beta)
+    for iteration in range(1, _MAX_ITERATIONS + 1):
+        previous = step
+        step = _newton_step(scaled, y, prior, family, scaled @ beta + shift)
+        if step is None:  # the information vanished: the fitted means reached the edge of what is possible
+            return beta / scale, iteration, _drifting(previous)
+        beta, fresh = _halve_until_better(scaled, y, prior, shift, family, beta, step, deviance)
+        small = np.abs(step).max() <= _STEP_SMALL * (1 + np.abs(beta).max())
+        still = abs(deviance - fresh) <= 1e-12 * (abs(fresh) + 0.1)
+        deviance = fresh
+        if small:
+            return beta / scale, iteration, np.zeros(0, np.int64)
+        if still and np.abs(step).max() > _STEP_DRIFT:
+            return beta / scale, iteration, _drifting(step)
+    return beta / scale, _MAX_ITERATIONS, _drifting(step)
+
+
+def _drifting(step: Floats) -> Ints:
+    moved = np.flatnonzero(np.abs(step) > _STEP_DRIFT)
+    return (moved if moved.size else np.arange(len(step))).astype(np.int64)
+
+
+def _initial(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family) -> Floats:
+    root = np.sqrt(prior)
+    target = family.link(family.initial_mean(y)) - shift
+    beta: Floats = np.linalg.lstsq(X * root[:, None], target * root, rcond=None)[0]
+    return beta
+
+
+def _newton_step(X: Floats, y: Floats, prior: Floats, family: _Family, eta: Floats) -> Floats | None:
+    mu = family.mean(eta)
+    slope, variance = family.slope(mu), family.variance(mu)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = np.where(variance > 0, prior * slope**2 / variance, 0.0)
+        working = np.where(variance > 0, prior * slope / variance * (y - mu), 0.0)
+    gram = (X * information[:, None]).T @ X
+    try:
+        factor = np.linalg.cholesky(gram)
+    except np.linalg.LinAlgError:
+        return None
+    step: Floats = np.linalg.solve(factor.T, np.linalg.solve(factor, X.T @ working))
+    return step
+
+
+def _halve_until_better(
+    X: Floats,
+    y: Floats,
+    prior: Floats,
+    shift: Floats,
+    family: _Family,
+    beta: Floats,
+    step: Floats,
+    now: float,
+) -> tuple[Floats, float]:
+    """Take the step, or the largest half, quarter, ... of it that does not raise the deviance."""
+    share = 1.0
+    for _ in range(30):
+        candidate = beta + share * step
+        fresh = _deviance(X @ candidate + shift, y, prior, family)
+        if fresh <= now + 1e-10 * (abs(now) + 0.1):
+            return candidate, fresh
+        share /= 2
+    return beta, now
+
+
+def _deviance(eta: Floats, y: Floats, prior: Floats, family: _Family) -> float:
+    return float(prior @ family.unit_deviance(y, family.mean(eta)))
+
+
+def _assemble(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family, keep: Ints, beta: Floats) -> GlmFit:
+    n, k = X.shape
+    narrow = X[:, keep]
+    eta = narrow @ beta + shift
+    mu = family.mean(eta)
+    slope, variance = family.slope(mu), family.variance(mu)
+    safe = np.where(variance > 0, variance, 1.0)
+    root = np.sqrt(np.where(variance > 0, prior * slope**2 / safe, 0.0))
+    residual = np.where(variance > 0, prior * slope * (y - mu) / safe, 0.0)
+    bread, leverage = _bread(narrow * root[:, None])
+    counted, df = int((prior > 0).sum()), int((prior > 0).sum()) - len(keep)
+    pearson = float((prior * (y - mu) ** 2 / safe).sum())
+    dispersion = 1.0 if family.fixed_dispersion else (pearson / df if df > 0 else np.nan)
+    coef, wide, scores = np.full(k, np.nan), np.full((k, k), np.nan), np.zeros((n, k))
+    coef[keep], wide[np.ix_(keep, keep)], scores[:, keep] = beta, bread, narrow * residual[:, None]
+    empty = np.full(k, np.nan)
+    deviance = float(prior @ family.unit_deviance(y, mu))
+    return GlmFit(
+        family.name, coef, empty, wide, wide, scores, leverage, eta, mu, dispersion, deviance, counted, df,
+        0, True, "", "",
+    )  # fmt: skip
+
+
+def _bread(weighted: Floats) -> tuple[Floats, Floats]:
+    """Inverse of the cross-product of an (n, k) matrix and the diagonal of its hat matrix, through QR."""
+    scale = np.sqrt((weighted**2).sum(axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    upper = np.asarray(np.linalg.qr(weighted / scale, mode="r"))
+    inverse: Floats = np.asarray(np.linalg.pinv(upper, rcond=1e-15), dtype=float)
+    leverage: Floats = ((weighted / scale @ inverse) ** 2).sum(axis=1)
+    bread: Floats = (inverse @ inverse.T) / np.outer(scale, scale)
+    return bread, leverage
+
+
+def _sandwich(bread: Floats, meat: Floats) -> Floats:
+    outer = np.isnan(np.diag(bread))
+    clean = np.where(np.isnan(bread), 0.0, bread)
+    cov = clean @ meat @ clean
+    return np.where(outer[:, None] | outer[None, :], np.nan, cov)
+
+
+def _root_diagonal(cov: Floats) -> Floats:
+    diagonal = np.diag(cov)
+    root: Floats = np.sqrt(np.where(diagonal >= 0, diagonal, np.nan))
+    return root
+
+
+def _notes(aliased: Ints, drifting: Ints, family: str) -> str:
+    notes = []
+    if aliased.size:
+        notes.append(f"Column(s) {aliased.tolist()} are linear combinations of earlier ones and were left out.")
+    if drifting.size:
+        why = "separate the outcome" if family == "binomial" else "have no finite maximum-likelihood estimate"
+        notes.append(
+            f"Column(s) {drifting.tolist()} {why}: their coefficients and standard errors mean nothing;"
+            " use fewer columns or a penalty."
+        )
+    return " ".join(notes)
