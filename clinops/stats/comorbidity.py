@@ -145,7 +145,7 @@ def code_groups(code: ArrayLike, version: int | ArrayLike, *, index: str = "char
 
 def _codes(code: ArrayLike, version: int | ArrayLike) -> tuple[NDArray[np.object_], NDArray[np.int8]]:
     if version is None:
-        raise DataError("The ICD version is needed (9 or 10): V45.1 means dialysis in one, an accident in the other.")
+        raise DataError("The ICD version is needed (9 or 10): V45.1 is dialysis in one, a road accident in the other.")
     codes = icd.as_codes(code)
     return codes, icd.as_versions(version, len(codes))
 
