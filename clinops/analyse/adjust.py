@@ -17,6 +17,7 @@ from clinops.errors import DataError
 if TYPE_CHECKING:
     from clinops.define.measures import Measure
     from clinops.stats.propensity import PropensityFit
+    from clinops.stats.weighting import BalancingWeights
 
 ESTIMANDS = {
     "att": "average effect in the exposed (ATT)",
@@ -34,7 +35,8 @@ class Adjusted:
     adjustment : as asked for.
     weights : (n,) 0 for rows that were set aside.
     cluster : (n,) ids of the clusters that the variance respects, and `cluster_name` what they are.
-    propensity : the fitted score; None for a crude comparison.
+    propensity, design : the fitted score and the columns it saw; None for a crude comparison.
+    balancing : weights with their derivative in the score, for M-estimation; None unless weighted.
     sets : (n,) matched set, -1 for none; None without matching.
     estimand : in words, for whom the effect holds.
     share_unmatched : of the exposed entries; 0 without matching.
@@ -47,6 +49,7 @@ class Adjusted:
     cluster_name: str
     propensity: PropensityFit | None = None
     design: Design | None = None
+    balancing: BalancingWeights | None = None
     sets: NDArray[np.int64] | None = None
     estimand: str = ""
     share_unmatched: float = 0.0
@@ -103,15 +106,16 @@ def adjust(
 def _weighted(
     adjustment: Adjustment, fit: PropensityFit, design: Design, groups: NDArray, name: str, notes: tuple[str, ...]
 ) -> Adjusted:
-    from clinops.stats.weighting import truncate, weights
+    from clinops.stats.weighting import balancing_weights
 
-    given = weights(fit.score, fit.treated, adjustment.estimand)
+    names = {"att": "att", "ate": "ate", "overlap": "ato"}
+    limits = None if adjustment.truncate is None else (0.0, adjustment.truncate)
+    made = balancing_weights(fit, estimand=names[adjustment.estimand], truncate=limits)
     if adjustment.truncate is not None:
-        cut = truncate(given, adjustment.truncate)
-        changed = int((cut != given).sum())
-        notes = (*notes, f"{changed} weights above the {100 * adjustment.truncate:g}th percentile were set to it.")
-        given = cut
-    return Adjusted(adjustment, given, groups, name, fit, design, None, ESTIMANDS[adjustment.estimand], 0.0, notes)
+        notes = (*notes, f"Weights above the {100 * adjustment.truncate:g}th percentile were set to it.")
+    return Adjusted(
+        adjustment, made.weights, groups, name, fit, design, made, None, ESTIMANDS[adjustment.estimand], 0.0, notes
+    )
 
 
 def _matched(
@@ -131,11 +135,11 @@ def _matched(
     share = float(pairs.share_unmatched)
     estimand = "average effect in the matched exposed" if share > 0 else ESTIMANDS["att"]
     if share > 0:
-        notes = (*notes, f"{pairs.n_unmatched} of {int(fit.treated.sum())} exposed entries found no match.")
+        notes = (*notes, f"{pairs.n_unmatched_treated} of {int(fit.treated.sum())} exposed entries found no match.")
     joined = _joined(pairs.set_id, groups)
     label = "matched set" if np.array_equal(joined, pairs.set_id) else f"matched set and {name}"
     return Adjusted(
-        adjustment, pairs.weights, joined, label, fit, design, pairs.set_id, estimand, share, notes
+        adjustment, pairs.weights, joined, label, fit, design, None, pairs.set_id, estimand, share, notes
     )  # fmt: skip
 
 

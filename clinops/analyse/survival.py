@@ -100,9 +100,11 @@ def _hazard_ratio(data: Dataset, measure: Measure, adjusted: Adjusted) -> dict[s
         weights=None if crude else adjusted.weights[rows], ties="efron",
         cluster=adjusted.cluster[rows] if _clusters_matter(adjusted, rows) else None, robust=not crude,
     )  # fmt: skip
-    robust = fit.se_robust is not None
-    base = {"scale": "hazard ratio", "unit": "ratio", "se_kind": _se_kind(adjusted, robust)}
-    se = float((fit.se_robust if fit.se_robust is not None else fit.se_model)[0])
+    kind = fit.se_kind
+    if kind != "model":
+        kind = f"robust, weights taken as known, clustered by {adjusted.cluster_name}"
+    base = {"scale": "hazard ratio", "unit": "ratio", "se_kind": kind}
+    se = float(fit.se[0])
     coefficient = float(fit.coef[0])
     if not (np.isfinite(coefficient) and np.isfinite(se)):
         return base | {"estimate": None, "note": fit.note or "not estimable"}
@@ -113,7 +115,3 @@ def _hazard_ratio(data: Dataset, measure: Measure, adjusted: Adjusted) -> dict[s
 def _clusters_matter(adjusted: Adjusted, rows: Floats) -> bool:
     inside = adjusted.cluster[rows]
     return adjusted.adjustment.method != "none" or len(np.unique(inside)) < len(inside)
-
-
-def _se_kind(adjusted: Adjusted, robust: bool) -> str:
-    return f"robust, weights taken as known, clustered by {adjusted.cluster_name}" if robust else "model"

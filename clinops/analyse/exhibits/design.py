@@ -1,0 +1,170 @@
+"""Exhibits of the design: who entered, the target trial beside its emulation, the windows, the codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clinops.analyse.adjust import ESTIMANDS
+from clinops.define.cohorts import CohortDefinition
+from clinops.define.lint import exposures
+from clinops.define.protocol import Protocol
+from clinops.define.steps import Has, Lacks, Observed
+from clinops.results.result import Column, Figure, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clinops.build.cohorts import Cohort
+
+
+def attrition(exposed: Cohort, comparator: Cohort) -> Result:
+    """Who was left after each rule, by arm (table 1 of a report)."""
+    frame = _stacked(exposed, comparator)
+    columns = (
+        Column("rule", "Rule"),
+        Column("entries", "Entries", "count", "n"),
+        Column("persons", "Persons", "count", "n"),
+        Column("excluded_persons", "Persons excluded", "count", "n"),
+    )
+    ends = [f"{c.definition.name} {int(c.attrition['persons'].iloc[-1]):,}" for c in (exposed, comparator)]
+    starts = [f"{int(c.attrition['persons'].iloc[0]):,}" for c in (exposed, comparator)]
+    sentence = f"Of {starts[0]} and {starts[1]} persons with an entry event, {ends[0]} and {ends[1]} persons remain."
+    return Result(
+        "attrition", "Attrition: who remains after each rule", frame, columns,
+        notes=("An entry is one candidate index date; a person may have several until a rule keeps the first.",),
+        sentence=sentence, group_by="arm",
+    )  # fmt: skip
+
+
+def flow(exposed: Cohort, comparator: Cohort) -> Result:
+    """The same counts as a flow diagram."""
+    table = attrition(exposed, comparator)
+    figure = Figure("flow", table.frame, counts=("entries", "persons", "excluded_entries", "excluded_persons"))
+    return table.with_(name="flow", title="Flow of persons into the two arms", figure=figure, alt=table.sentence)
+
+
+def _stacked(exposed: Cohort, comparator: Cohort) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = [c.attrition.assign(arm=c.definition.name) for c in (exposed, comparator)]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame[["arm", *[c for c in frame.columns if c != "arm"]]]
+
+
+def code_lists(exposed: Cohort, comparator: Cohort, more: pd.DataFrame | None = None) -> Result:
+    """Each code list with how many records and persons it matched."""
+    import pandas as pd
+
+    parts = [c.codes for c in (exposed, comparator)] + ([more] if more is not None else [])
+    frame = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+    labels = {"list": "Code list", "code": "Code", "description": "Description", "domain": "Domain"}
+    columns = [Column(c, labels.get(c, c.replace("_", " ").capitalize())) for c in frame.columns if c in labels]
+    columns += [Column(c, c.capitalize(), "count", "n") for c in ("records", "persons") if c in frame.columns]
+    return Result(
+        "code_lists", "Code lists and what they matched in these records", frame, tuple(columns),
+        notes=("Counts are over the whole source, before any rule of eligibility.",),
+        sentence=f"{frame['list'].nunique()} code lists define the arms, covariates and outcomes.",
+    )  # fmt: skip
+
+
+def target_trial(protocol: Protocol, source: Any) -> Result:
+    """The randomised trial one would have liked to run, beside how these records stand in for it."""
+    import pandas as pd
+
+    rows = [(element, trial, here) for element, trial, here in _elements(protocol, source)]
+    frame = pd.DataFrame(rows, columns=["element", "trial", "emulation"])
+    columns = (
+        Column("element", "Element"),
+        Column("trial", "Target trial"),
+        Column("emulation", "Here, from the records"),
+    )
+    return Result(
+        "target_trial", "The target trial and its emulation", frame, columns,
+        sentence="Each element of the trial that this analysis stands in for, and what the records allow.",
+    )  # fmt: skip
+
+
+def _elements(protocol: Protocol, source: Any) -> list[tuple[str, str, str]]:
+    exposed, comparator = protocol.exposed, protocol.comparator
+    shared = [s.label for s in exposed.steps if s in comparator.steps]
+    random = protocol.assignment == "random"
+    ends = ", ".join(e if isinstance(e, str) else e.label for e in protocol.follow_up.censor)
+    start = f"{protocol.follow_up.window}, until {ends}"
+    outcome = protocol.primary.name if protocol.primary else "none named primary"
+    return [
+        ("Eligibility", "; ".join(shared) or "Everybody", "The same rules read from the records of both arms"),
+        (
+            "Treatment strategies",
+            f"{exposed.name} or {comparator.name}",
+            f"{_defined_by(exposed, comparator)}; {_defined_by(comparator, exposed)}",
+        ),
+        (
+            "Assignment",
+            "At random on the index date",
+            "At random" if random else f"Not at random: made comparable on {len(protocol.covariates)} covariates "
+            f"by {protocol.adjust.label}",
+        ),
+        ("Time zero", "Assignment", f"{exposed.entry.label}; {comparator.entry.label.lower()} in the comparator"),
+        ("Follow-up", str(protocol.follow_up.window), start),
+        ("Primary outcome", outcome, _capture(protocol, source)),
+        ("Causal contrast", "As assigned (intention to treat)", ESTIMANDS[protocol.estimand].capitalize()),
+        ("Analysis", "Difference between arms", f"{protocol.adjust.label}; variance clustered by {protocol.cluster}"),
+    ]  # fmt: skip
+
+
+def _defined_by(arm: CohortDefinition, other: CohortDefinition) -> str:
+    own = [s.label[0].lower() + s.label[1:] for s in arm.steps if s not in other.steps]
+    return f"{arm.name}: " + (", ".join(own) or arm.entry.label.lower())
+
+
+def _capture(protocol: Protocol, source: Any) -> str:
+    rule = protocol.follow_up.capture
+    return f"As recorded; the source captures {source.capture_label}" + (f" ({rule})" if rule else "")
+
+
+def study_diagram(protocol: Protocol) -> Result:
+    """Time zero, eligibility, covariate and outcome windows on one axis of days."""
+    import pandas as pd
+
+    rows = [*_eligibility_bars(protocol), *_covariate_bars(protocol), *_follow_up_bars(protocol)]
+    frame = pd.DataFrame(rows, columns=["label", "start", "end", "role"]).astype({"start": float, "end": float})
+    columns = (
+        Column("role", "Part"), Column("label", "What"),
+        Column("start", "From day", "number0"), Column("end", "To day", "number0"),
+    )  # fmt: skip
+    window = protocol.follow_up.window
+    sentence = (
+        f"Covariates end on day -1, day 0 is the index date and outcomes count over {window}: "
+        "nothing that happens later decides who is in an arm."
+    )
+    figure = Figure("design_diagram", frame, {"index_label": f"Day 0: {protocol.exposed.entry.label.lower()}"})
+    return Result("study_diagram", "Study design: what is read when", frame, columns, sentence=sentence,
+                  figure=figure, alt=sentence, notes=("An empty day is unbounded.",))  # fmt: skip
+
+
+def _eligibility_bars(protocol: Protocol) -> list[tuple[str, float | None, float | None, str]]:
+    exposure = exposures(protocol)
+    bars: list[tuple[str, float | None, float | None, str]] = []
+    for step in dict.fromkeys((*protocol.exposed.steps, *protocol.comparator.steps)):
+        if isinstance(step, Observed):
+            bars.append((step.label, -step.before, step.after, "eligibility"))
+        elif isinstance(step, Has | Lacks):
+            role = "exposure" if step.events in exposure else "eligibility"
+            bars.append((step.label, step.window.start, step.window.end, role))
+    return bars
+
+
+def _covariate_bars(protocol: Protocol) -> list[tuple[str, float | None, float | None, str]]:
+    windows: dict[Any, int] = {}
+    for measure in protocol.covariates:
+        if measure.window is not None:
+            windows[measure.window] = windows.get(measure.window, 0) + 1
+    return [(f"Covariates ({n})", w.start, w.end, "covariates") for w, n in windows.items()]
+
+
+def _follow_up_bars(protocol: Protocol) -> list[tuple[str, float | None, float | None, str]]:
+    window = protocol.follow_up.window
+    bars: list[tuple[str, float | None, float | None, str]] = [("Follow-up", window.start, window.end, "follow-up")]
+    other = {m.window for m in protocol.outcomes if m.window and m.window != window}
+    bars += [(f"Outcomes over {w}", w.start, w.end, "follow-up") for w in sorted(other, key=str)]
+    return bars
