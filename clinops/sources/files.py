@@ -1,0 +1,80 @@
+"""Which file of a folder holds which table."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinops.errors import SourceError
+
+_ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv"}
+_DELIMITERS = (",", "\t", ";", "|")
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """The file or files of one table; a CSV also has its delimiter and its columns as the header names them."""
+
+    label: str
+    paths: tuple[Path, ...]
+    format: str
+    delimiter: str = ","
+    columns: tuple[str, ...] = ()
+
+
+def find(folder: Path) -> dict[str, TableFile]:
+    """Return the table files of a folder by lower-case table name.
+
+    A table is `<name>.parquet`, `<name>.csv`, `<name>.csv.gz` (or .tsv), or a folder `<name>` of Parquet parts.
+
+    Raises
+    ------
+    SourceError
+        Two files for one table, or a file that cannot be read.
+    """
+    found: dict[str, TableFile] = {}
+    for path in sorted(folder.iterdir(), key=lambda item: item.name):
+        table = _table_of(path)
+        if table is None:
+            continue
+        name, file = table
+        if name in found:
+            raise SourceError(
+                f"{folder.name} holds the table {name!r} twice, as {found[name].label} and as {file.label}; "
+                "keep one of them."
+            )
+        found[name] = file
+    return found
+
+
+def _table_of(path: Path) -> tuple[str, TableFile] | None:
+    lower = path.name.lower()
+    if path.is_dir():
+        parts = tuple(sorted(item for item in path.rglob("*") if item.name.lower().endswith((".parquet", ".pq"))))
+        return (lower, TableFile(path.name, parts, "parquet")) if parts else None
+    ending = next((end for end in sorted(_ENDINGS, key=len, reverse=True) if lower.endswith(end)), None)
+    if ending is None:
+        return None
+    name = lower.removesuffix(ending)
+    if _ENDINGS[ending] == "parquet":
+        return name, TableFile(path.name, (path,), "parquet")
+    delimiter, columns = _header(path)
+    return name, TableFile(path.name, (path,), "csv", delimiter, columns)
+
+
+def _header(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return a CSV's delimiter (the commonest candidate in its header) and its columns."""
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            line = file.readline()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SourceError(f"{path.name} cannot be read ({error}); is it complete? Copy or export it again.") from None
+    delimiter = max(_DELIMITERS, key=line.count)
+    columns = tuple(name.strip() for name in next(csv.reader([line], delimiter=delimiter), []))
+    if not any(columns):
+        raise SourceError(f"{path.name} is empty: it has not even a header. Export the table again or delete it.")
+    return delimiter, columns

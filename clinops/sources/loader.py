@@ -1,0 +1,106 @@
+"""Tables made ready for analysis: typed, exact copies left out, impossible rows set aside and counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clinops.sources import canonical, hygiene
+from clinops.sources.engine import Engine, quoted
+from clinops.sources.source import SetAside
+from clinops.sources.tables import TABLES
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+
+class Profile(NamedTuple):
+    """A table's content in three numbers: rows, distinct rows, and the sum of the hashes of its rows."""
+
+    rows: int
+    distinct: int
+    total: str
+
+
+class Loader:
+    """Prepares each table of one source once, when it is first asked for, and remembers what it found."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._ready: dict[str, ir.Table] = {}
+        self._profiles: dict[str, Profile] = {}
+        self._found: dict[str, list[SetAside]] = {}
+        self._observed: set[str] = set()
+        self.notes: list[str] = []
+
+    def table(self, name: str) -> ir.Table:
+        """Return the cleaned table, preparing it on first use; without records, an empty one."""
+        if name not in self._ready:
+            self._ready[name] = self._prepare(name)
+        return self._ready[name]
+
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """Prepare every table that is there and return what was found, table by table."""
+        for name in TABLES:
+            if name not in self.engine.raw:
+                continue
+            self.table(name)
+            if name not in self._observed:
+                self._observed.add(name)
+                self._found[name] += hygiene.observe(name, self)
+        return tuple(item for name in TABLES for item in self._found.get(name, ()) if item.count)
+
+    def fingerprint(self) -> str:
+        """Return SHA-256 over every table's name and content."""
+        for name in TABLES:
+            if name in self.engine.raw:
+                self.table(name)
+        content = {name: list(profile) for name, profile in sorted(self._profiles.items()) if profile.rows}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _prepare(self, name: str) -> ir.Table:
+        raw = self.engine.raw.get(name)
+        self._found[name] = []
+        if raw is None:
+            return self._empty(name)
+        canonical.check(name, raw, self.engine)
+        typed = canonical.canonical(name, raw)
+        table = self.engine.materialise(typed, name) if raw.text else self.engine.view(typed, name)
+        profile = self._profiles[name] = self._profile(table)
+        copies = profile.rows - profile.distinct
+        if copies:
+            table = self.engine.materialise(table.distinct(), name)
+            self._found[name].append(
+                SetAside(f"{name}: exact copies of a row", copies, "A row that is there twice would count twice.")
+            )
+        cleaned, found = hygiene.clean(name, table, self)
+        self._found[name] += found
+        return cleaned
+
+    def _profile(self, table: ir.Table) -> Profile:
+        import ibis
+
+        name = table.get_name()
+        inner = f"SELECT {self.engine.row_hash(name, table.columns)} AS h FROM {quoted(name)}"  # noqa: S608
+        sql = (
+            "SELECT COUNT(*) AS n, COUNT(DISTINCT h) AS d, CAST(COALESCE(SUM(h), 0) AS VARCHAR) AS s "  # noqa: S608
+            f"FROM ({inner}) AS q"
+        )
+        schema = ibis.schema({"n": "int64", "d": "int64", "s": "string"})
+        row: dict[str, Any] = self.engine.fetch(sql, schema).to_pylist()[0]
+        return Profile(row["n"], row["d"], row["s"])
+
+    def _empty(self, name: str) -> ir.Table:
+        import ibis
+
+        schema = ibis.schema({column.name: canonical.TYPES[column.kind] for column in TABLES[name]})
+        return self.engine.upload(schema.to_pyarrow().empty_table(), name)
+
+    def raw_count(self, name: str) -> int:
+        """Return the number of rows a table of the records has, before anything is set aside."""
+        return self.count(self.engine.raw[name].table)
+
+    def count(self, expr: ir.Table) -> int:
+        """Return the number of rows of an expression."""
+        return int(self.engine.rows(expr.aggregate(n=expr.count()))[0]["n"])
