@@ -118,13 +118,14 @@ def _mean_effect(data: Dataset, measure: Measure, adjusted: Adjusted, scale: Sca
     from clinops.stats.weighted_effects import weighted_effect
 
     y = data.column(measure) * scale.per
-    denominator = _denominator(data, measure, scale, months)
     keep = np.isfinite(y)
+    whole = bool(keep.all())
+    known = adjusted.known_weights or not whole
     effect = weighted_effect(
-        y, data.exposed, np.where(keep, adjusted.weights, 0.0),
-        propensity=None if adjusted.known_weights else adjusted.propensity,
-        estimand=adjusted.adjustment.estimand, cluster=adjusted.cluster, denominator=denominator,
-        scale=scale.contrast,
+        np.where(keep, y, 0.0), data.exposed,
+        adjusted.balancing if not known else np.where(keep, adjusted.weights, 0.0),
+        propensity=None if known else adjusted.propensity, cluster=adjusted.cluster,
+        denominator=_denominator(data, measure, scale, months), scale=scale.contrast,
     )  # fmt: skip
     kind = f"{effect.se_kind}, clustered by {adjusted.cluster_name}"
     left = int((~keep).sum())

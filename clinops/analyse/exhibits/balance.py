@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.adjust import Adjusted
-from clinops.analyse.dataset import Dataset, Floats
+from clinops.analyse.dataset import Dataset
 from clinops.analyse.design import Term, balance_design
 from clinops.define.protocol import Protocol
 from clinops.results.result import Check, Column, Figure, Result

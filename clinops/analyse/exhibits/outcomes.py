@@ -22,7 +22,8 @@ FEWEST_ABOVE = 11
 def crude_events(data: Dataset, protocol: Protocol) -> Result:
     """Persons, events, person-years and the crude rate of each outcome that counts events."""
     import pandas as pd
-    from clinops.stats.rates import poisson_rate  # noqa: I001  (heavy imports stay inside)
+
+    from clinops.stats.rates import poisson_rate
 
     measures = [m for m in protocol.outcomes if m.measure in ("any", "count", "time to") and data.has(m)]
     rows = []

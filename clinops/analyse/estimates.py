@@ -1,0 +1,197 @@
+"""Every estimate of a study, as rows of the one long schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from clinops.analyse.adjust import Adjusted, adjust
+from clinops.analyse.dataset import Dataset, Floats
+from clinops.analyse.effects import MAIN, Row, effects
+from clinops.define.measures import Measure
+from clinops.define.protocol import Adjustment, Protocol, Subgroup
+from clinops.define.windows import Window
+from clinops.errors import DataError
+
+CRUDE = Adjustment("none")
+Months = Callable[[Dataset, Measure], Floats]
+
+
+def main_rows(data: Dataset, protocol: Protocol, adjusted: Adjusted, months: Months) -> list[Row]:
+    """Each outcome and negative control, crude and adjusted, on every scale."""
+    crude = adjust(data, protocol.covariates, CRUDE, cluster=protocol.cluster)
+    both = (crude, adjusted) if adjusted.adjustment.method != "none" else (crude,)
+    rows: list[Row] = []
+    for analysis, measures in (("main", protocol.outcomes), ("negative control", protocol.negative_controls)):
+        for measure in measures:
+            if data.has(measure):
+                for one in both:
+                    rows += effects(data, measure, one, months=_months(data, measure, months), analysis=analysis)
+    return rows
+
+
+def ladder_rows(data: Dataset, protocol: Protocol, adjusted: Adjusted, months: Months) -> list[Row]:
+    """The primary outcome from the most naive comparison to the main one: each rung takes one bias away."""
+    primary = protocol.primary
+    if primary is None or not data.has(primary):
+        return []
+    rungs = [_before_after(data, protocol, primary)]
+    others = [CRUDE, *_alternatives(protocol)]
+    for adjustment in others:
+        rungs.append(_one(data, protocol, primary, adjustment, months, analysis="ladder"))
+    main = effects(data, primary, adjusted, months=_months(data, primary, months), analysis="ladder")
+    rungs.append([row | {"level": "main"} for row in main])
+    return [row for rung in rungs for row in rung if row["scale"] == MAIN[primary.measure]]
+
+
+def subgroup_rows(data: Dataset, protocol: Protocol, months: Months) -> list[Row]:
+    """The primary outcome within each subgroup, weights estimated anew within it."""
+    primary = protocol.primary
+    if primary is None or not data.has(primary):
+        return []
+    rows: list[Row] = []
+    for subgroup in protocol.subgroups:
+        for level, keep in levels(data, subgroup):
+            part = data.where(keep)
+            said = {"analysis": "subgroup", "subgroup": subgroup.measure.name, "level": level}
+            rows += _one(part, protocol, primary, protocol.adjust, months, **said)
+    return rows
+
+
+def interactions(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """P of no difference between the levels of a subgroup, by (subgroup, scale); Cochran's Q over disjoint levels.
+
+    Ratios are compared on the log scale, on which their standard error is stated.
+    """
+    from scipy.stats import chi2
+
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        estimate, error = row.get("estimate"), row.get("std_error")
+        pairs = groups.setdefault((row["subgroup"], row["scale"]), [])
+        if estimate is None or not error or not np.isfinite([estimate, error]).all():
+            continue
+        pairs.append((float(np.log(estimate)) if row["scale"].endswith("ratio") else float(estimate), float(error)))
+    return {key: _heterogeneity(pairs, chi2) for key, pairs in groups.items()}
+
+
+def _heterogeneity(pairs: list[tuple[float, float]], chi2: Any) -> float:
+    if len(pairs) < 2:
+        return float("nan")
+    estimate, error = np.array(pairs).T
+    weight = error**-2.0
+    mean = float(weight @ estimate / weight.sum())
+    return float(chi2.sf(weight @ (estimate - mean) ** 2, len(pairs) - 1))
+
+
+def sensitivity_rows(
+    data: Dataset, protocol: Protocol, months: Months, reread: Callable[[Window], Dataset]
+) -> list[Row]:
+    """The primary outcome under other windows and other adjustments."""
+    primary = protocol.primary
+    if primary is None or not data.has(primary):
+        return []
+    rows: list[Row] = []
+    for adjustment in protocol.sensitivity.adjustments or _alternatives(protocol):
+        rows += _one(data, protocol, primary, adjustment, months, analysis="sensitivity", level="adjustment")
+    for window in protocol.sensitivity.windows or _half(protocol):
+        again, moved = reread(window), replace(primary, window=window)
+        rows += _one(again, protocol, moved, protocol.adjust, months, analysis="sensitivity", level="window")
+    keep = MAIN[primary.measure]
+    return [row for row in rows if row["scale"] == keep]
+
+
+def levels(data: Dataset, subgroup: Subgroup) -> list[tuple[str, np.ndarray]]:
+    """The levels of a subgroup with the rows that belong to each; missing values belong to none."""
+    values = data.baseline[subgroup.measure.id]
+    if subgroup.measure.categorical:
+        return [(str(v), (values == v).to_numpy()) for v in sorted(values.dropna().unique())]
+    number = values.to_numpy(dtype=float)
+    edges = [-np.inf, *subgroup.breaks, np.inf]
+    return [
+        (_span(low, high), (number >= low) & (number < high)) for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def _span(low: float, high: float) -> str:
+    if np.isneginf(low):
+        return f"below {high:g}"
+    return f"{low:g} or above" if np.isposinf(high) else f"{low:g} to below {high:g}"
+
+
+def _one(
+    data: Dataset, protocol: Protocol, measure: Measure, adjustment: Adjustment, months: Months, **said: Any
+) -> list[Row]:
+    """Effects under another adjustment or on other rows; what cannot be estimated is a row that says why."""
+    try:
+        adjusted = adjust(data, protocol.covariates, adjustment, cluster=protocol.cluster, seed=protocol.seed)
+    except DataError as problem:
+        n = {"n_exposed": int(data.exposed.sum()), "n_comparator": int((~data.exposed).sum())}
+        scale = MAIN[measure.measure]
+        empty = {"measure": measure.name, "role": measure.role, "scale": scale, "estimate": None, "note": str(problem)}
+        return [said | empty | n | {"adjustment": adjustment.label, "period": str(measure.window)}]
+    return effects(data, measure, adjusted, months=_months(data, measure, months), **said)
+
+
+def _months(data: Dataset, measure: Measure, months: Months) -> Floats | None:
+    return months(data, measure) if measure.measure == "cost" else None
+
+
+def _alternatives(protocol: Protocol) -> tuple[Adjustment, ...]:
+    """Other defensible ways to make the arms comparable, the main one left out."""
+    if protocol.assignment == "random":
+        return ()
+    grid = (
+        Adjustment("match", "att", caliper=0.2), Adjustment("match", "att", caliper=0.1),
+        Adjustment("weight", "overlap"), Adjustment("weight", "att"), Adjustment("weight", "att", penalty="l2"),
+        Adjustment("weight", "att", truncate=0.99),
+    )  # fmt: skip
+    return tuple(a for a in grid if a.label != protocol.adjust.label or a.truncate != protocol.adjust.truncate)
+
+
+def _half(protocol: Protocol) -> tuple[Window, ...]:
+    window = protocol.follow_up.window
+    if window.start is None or window.end is None or window.end - window.start < 2:
+        return ()
+    return (Window(window.start, window.start + (window.end - window.start) // 2),)
+
+
+def _before_after(data: Dataset, protocol: Protocol, primary: Measure) -> list[Row]:
+    """The exposed after the index date against themselves before it: what a single-arm report would claim."""
+    before = _same_before(protocol, primary)
+    if before is None or before.id not in data.baseline.columns or primary.window is None:
+        return []
+    arm = data.exposed
+    change = data.column(primary)[arm] - data.baseline[before.id].to_numpy(dtype=float)[arm]
+    change = change[np.isfinite(change)]
+    scale = MAIN[primary.measure]
+    row: Row = {
+        "analysis": "ladder", "measure": primary.name, "role": primary.role, "category": primary.category,
+        "period": f"{before.window} v {primary.window}", "method": "before-after", "level": "naive",
+        "adjustment": "exposed only, after v before", "scale": scale, "n_exposed": int(arm.sum()), "n_comparator": 0,
+        "estimand": "no comparison group: not an effect", "conf_level": 0.95,
+    }  # fmt: skip
+    if len(change) < 2:
+        return [row | {"estimate": None, "note": "not estimable: fewer than two persons"}]
+    mean, error = float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change)))
+    z = 1.959963984540054
+    return [row | {"estimate": mean, "std_error": error, "se_kind": "paired", "conf_low": mean - z * error,
+                   "conf_high": mean + z * error, "note": "regression to the mean is in it"}]  # fmt: skip
+
+
+def _same_before(protocol: Protocol, primary: Measure) -> Measure | None:
+    """The covariate that measures the primary outcome over as many days before the index date."""
+    if primary.measure != "cost" or primary.window is None:
+        return None
+    for measure in protocol.covariates:
+        same = (measure.measure, measure.category, measure.amount) == (
+            primary.measure,
+            primary.category,
+            primary.amount,
+        )
+        if same and measure.window is not None and measure.window.length == primary.window.length:
+            return measure
+    return None
