@@ -213,6 +213,14 @@ def glm(
     return replace(fit, cov=cov, std_error=_root_diagonal(cov), se_kind=kind)
 
 
+def mean_and_slope(eta: Floats, family: str) -> tuple[Floats, Floats]:
+    """Return the mean at a linear predictor and its derivative, for a family named as in `glm`."""
+    if family not in _FAMILIES:
+        raise DefinitionError(unknown("family", family, _FAMILIES))
+    mean = _FAMILIES[family].mean(eta)
+    return mean, _FAMILIES[family].slope(mean)
+
+
 def robust_cov(
     fit: GlmFit, se: str = "HC1", cluster: ArrayLike | None = None, *, weights: ArrayLike | None = None
 ) -> tuple[Floats, str]:
@@ -326,8 +334,7 @@ def _drifting(step: Floats) -> Ints:
 def _initial(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family) -> Floats:
     root = np.sqrt(prior)
     target = family.link(family.initial_mean(y)) - shift
-    beta: Floats = np.linalg.lstsq(X * root[:, None], target * root, rcond=None)[0]
-    return beta
+    return np.asarray(np.linalg.lstsq(X * root[:, None], target * root, rcond=None)[0], dtype=float)
 
 
 def _newton_step(X: Floats, y: Floats, prior: Floats, family: _Family, eta: Floats) -> Floats | None:
