@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clinops.analyse.adjust import Adjusted
-from clinops.analyse.dataset import Dataset, Floats
+from clinops.analyse.dataset import Dataset
 from clinops.define.measures import Measure
 
 if TYPE_CHECKING:
@@ -112,6 +113,6 @@ def _hazard_ratio(data: Dataset, measure: Measure, adjusted: Adjusted) -> dict[s
     return base | row | {"note": fit.note or None}
 
 
-def _clusters_matter(adjusted: Adjusted, rows: Floats) -> bool:
+def _clusters_matter(adjusted: Adjusted, rows: NDArray[np.bool_]) -> bool:
     inside = adjusted.cluster[rows]
     return adjusted.adjustment.method != "none" or len(np.unique(inside)) < len(inside)

@@ -52,9 +52,8 @@ def balances(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Balances:
 
     design = balance_design(data, protocol.covariates)
     denominator = "treated" if protocol.estimand == "att" else "pooled"
-    kind = {"denominator": denominator}
-    before = balance(design.matrix, data.exposed, **kind)
-    after = balance(design.matrix, data.exposed, adjusted.weights, **kind)
+    before = balance(design.matrix, data.exposed, denominator=denominator)
+    after = balance(design.matrix, data.exposed, adjusted.weights, denominator=denominator)
     whole = {}
     for measure in {t.measure for t in design.terms if t.measure.categorical}:
         levels = data.baseline[measure.id].astype("object").where(data.baseline[measure.id].notna(), "missing")
@@ -253,6 +252,6 @@ def _smd(value: float) -> str:
 def _balance_sentence(protocol: Protocol, found: Balances, adjusted: Adjusted) -> str:
     before = float(np.nan_to_num(np.abs(found.before.smd)).max(initial=0.0))
     return (
-        f"The largest difference between the arms is {before:.2f} SD before adjustment and {found.worst_after:.2f} after it "
-        f"({adjusted.label})."
+        f"The largest difference between the arms is {before:.2f} SD before adjustment and "
+        f"{found.worst_after:.2f} after it ({adjusted.label})."
     )
