@@ -173,7 +173,8 @@ def split_list(given: Text) -> list:
     if given.text.lstrip().startswith("["):
         from clinops.runner.yamlfile import read_list
 
-        return read_list(given.text)
+        members = read_list(given.text)
+        return [Text(member.text, cli=given.cli) if isinstance(member, Text) else member for member in members]
     return [Text(part.strip(), cli=given.cli) for part in given.text.split(",") if part.strip()]
 
 

@@ -39,7 +39,8 @@ class Bound:
     limit: Any
 
     def __str__(self) -> str:
-        return f"{self.comparison} {self.limit}"
+        whole = isinstance(self.limit, float) and self.limit.is_integer() and abs(self.limit) < 1e15
+        return f"{self.comparison} {int(self.limit) if whole else self.limit}"
 
     def allows(self, value: Any) -> bool:
         return _COMPARE[self.comparison](value, self.limit)
