@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,9 +112,7 @@ def levels(data: Dataset, subgroup: Subgroup) -> list[tuple[str, np.ndarray]]:
         return [(str(v), (values == v).to_numpy()) for v in sorted(values.dropna().unique())]
     number = values.to_numpy(dtype=float)
     edges = [-np.inf, *subgroup.breaks, np.inf]
-    return [
-        (_span(low, high), (number >= low) & (number < high)) for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [(_span(low, high), (number >= low) & (number < high)) for low, high in pairwise(edges)]
 
 
 def _span(low: float, high: float) -> str:
