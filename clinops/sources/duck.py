@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.errors import DataError, SourceError
-from clinops.sources.engine import Engine, Raw, literal, quoted
+from clinops.sources.engine import Engine, Raw, choose_schemas, literal, quoted
 from clinops.sources.files import TableFile
 
 if TYPE_CHECKING:
@@ -62,16 +62,13 @@ class DuckEngine(Engine):
             "UNION ALL SELECT schema_name, view_name, database_name FROM duckdb_views() WHERE NOT internal) "
             f"WHERE database_name = '{RECORDS}' ORDER BY ALL"
         ).fetchall()
-        self.tables_by_schema: dict[str, list[str]] = {}
+        held: dict[str, list[str]] = {}
         for schema, table in found:
-            self.tables_by_schema.setdefault(schema, []).append(table)
-        for schema in schemas or self._schemas_with_persons():
-            for table in self.tables_by_schema.get(schema, []):
+            held.setdefault(schema, []).append(table)
+        for schema in choose_schemas(held, schemas):
+            for table in held[schema]:
                 self._raw.setdefault(table.lower(), Raw(self._described(table, RECORDS, schema)))
         self._lock([])
-
-    def _schemas_with_persons(self) -> list[str]:
-        return [s for s, tables in self.tables_by_schema.items() if "person" in map(str.lower, tables)]
 
     def read_files(self, files: Mapping[str, TableFile]) -> None:
         """Make a view over the file or files of each table."""

@@ -147,3 +147,25 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Quote an SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def choose_schemas(held: dict[str, list[str]], wanted: Sequence[str]) -> list[str]:
+    """Return the schemas to read, in order: those asked for, else the only one that has a person table.
+
+    Raises
+    ------
+    SourceError
+        A schema that is not there, or several that hold persons and none was named.
+    """
+    for schema in wanted:
+        if schema not in held:
+            raise SourceError(unknown("schema", schema, held))
+    if wanted:
+        return list(wanted)
+    with_persons = [schema for schema, tables in held.items() if "person" in map(str.lower, tables)]
+    if len(with_persons) > 1:
+        raise SourceError(
+            f"{len(with_persons)} schemas hold a table person: {', '.join(with_persons)}. "
+            "Name one: connect(..., schema=...)."
+        )
+    return with_persons or list(held)

@@ -107,16 +107,16 @@ def _episodes(periods: ir.Table) -> ir.Table:
     """Return observation periods as episodes with all the columns of the table."""
     import ibis
 
-    names = {"start": _PERIODS["observation_period"][0], "end": _PERIODS["observation_period"][1]}
-    merged = spans.episodes(periods, **names)
+    start, end = _PERIODS["observation_period"]
+    merged = spans.episodes(periods, start=start, end=end)
     kinds = periods.group_by("person_id").agg(kind=periods.period_type_concept_id.min())
     numbered = merged.inner_join(kinds, "person_id")
-    order = ibis.window(order_by=[numbered.person_id, numbered[names["start"]]])
+    order = ibis.window(order_by=[numbered.person_id, numbered[start]])
     return numbered.select(
         observation_period_id=(ibis.row_number().over(order) + 1).cast("int64"),
         person_id=numbered.person_id,
-        observation_period_start_date=numbered[names["start"]],
-        observation_period_end_date=numbered[names["end"]],
+        observation_period_start_date=numbered[start],
+        observation_period_end_date=numbered[end],
         period_type_concept_id=numbered.kind,
     )
 

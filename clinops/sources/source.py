@@ -20,7 +20,7 @@ class SetAside(NamedTuple):
     """Something of the records that is not used, or is used with care: what, how many, and why."""
 
     what: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     why: str
 
 

@@ -38,7 +38,7 @@ def episodes(
     kept = spans.select(person=spans[person], start=spans[start], end=spans[end])
     before = ibis.window(group_by="person", order_by=["start", "end"], rows=(None, -1))
     reach = kept.mutate(reach=kept.end.max().over(before))
-    begins = (reach.reach.isnull() | (reach.start > reach.reach + ibis.interval(days=gap + 1))).cast("int64")
+    begins = ibis.ifelse(reach.reach.isnull() | (reach.start > reach.reach + ibis.interval(days=gap + 1)), 1, 0)
     flagged = reach.mutate(begins=begins)
     upto = ibis.window(group_by="person", order_by=["start", "end"], rows=(None, 0))
     numbered = flagged.mutate(episode=flagged.begins.sum().over(upto))

@@ -1,0 +1,84 @@
+"""What every engine must give for the same tiny records."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import ibis
+import pytest
+
+from clinops.sources import omop
+from tests.conftest import tiny
+
+
+def rows(source, expr):
+    return source.engine.collect(expr).to_pylist()
+
+
+def test_events_have_the_same_shape_and_types_on_every_engine(any_source):
+    big = 2**53 + 1
+    source = any_source(
+        tiny(
+            person=[{"person_id": big}],
+            condition_occurrence=[
+                {"person": big, "concept": 201826, "code": "250.00", "start": "2020-02-29", "end": "2020-02-01"},
+                {"person": big, "concept": 0, "code": "042", "start": "2021-01-01"},
+            ],
+        )
+    )
+    events = omop.events(source, "condition").order_by("start_date")
+    assert tuple(events.columns) == omop.COLUMNS
+    first, second = rows(source, events)
+    assert first["person_id"] == big
+    assert first["source_value"] == "250.00" and second["source_value"] == "042"
+    assert first["end_date"] == dt.date(2020, 2, 29)
+    assert second["end_date"] == dt.date(2021, 1, 1)
+
+
+def test_materialised_tables_keep_dates_as_dates_and_money_as_decimal(any_source):
+    source = any_source(tiny(visit_occurrence=[{"person": 1, "start": "2020-01-31", "id": 7}],
+                             cost=[{"event": 7, "allowed": "0.10"}, {"event": 7, "allowed": "0.20"}]))  # fmt: skip
+    visits = source.table("visit_occurrence")
+    later = visits.select(day=visits.visit_start_date + ibis.interval(days=1), n=visits.visit_occurrence_id)
+    kept = source.engine.materialise(later, "later")
+    assert rows(source, kept) == [{"day": dt.date(2020, 2, 1), "n": 7}]
+    assert rows(source, kept.select(d=kept.day.delta(ibis.date("2020-01-31"), unit="day"))) == [{"d": 1}]
+    costs = source.table("cost")
+    assert rows(source, costs.aggregate(s=costs.amount_allowed.sum())) == [{"s": Decimal("0.30")}]
+
+
+def test_null_and_empty_text_and_odd_characters_survive(any_source):
+    codes = [None, "", 'a "quoted", text\nwith\tbreaks', "é∆", "NA", "null"]
+    source = any_source(tiny(observation=[{"person": 1, "start": "2020-01-01", "code": code} for code in codes]))
+    got = rows(source, source.table("observation").order_by("observation_id").select("observation_source_value"))
+    assert [row["observation_source_value"] for row in got] == codes
+
+
+def test_uploaded_tables_can_be_joined(any_source):
+    source = any_source(tiny(person=[{"person_id": 1}, {"person_id": 2}]))
+    import pyarrow as pa
+
+    local = source.engine.upload(
+        pa.table({"person_id": pa.array([2, 3]), "day": pa.array([dt.date(2020, 1, 1), None])}), "local"
+    )
+    joined = source.table("person").inner_join(local, "person_id").select("person_id", "day")
+    assert rows(source, joined) == [{"person_id": 2, "day": dt.date(2020, 1, 1)}]
+
+
+def test_a_table_that_is_not_there_is_empty_and_typed(any_source):
+    source = any_source(tiny(person=[{"person_id": 1}]))
+    assert not source.has("cost")
+    table = source.table("cost")
+    assert rows(source, table) == []
+    assert table.schema()["amount_allowed"].is_decimal()
+
+
+def test_the_role_changes_nothing(postgres_server, source_of):
+    import psycopg
+
+    source_of(tiny(person=[{"person_id": 1}]), "postgres")
+    with psycopg.connect(postgres_server.address(), autocommit=True) as connection:
+        for statement in ("CREATE TABLE public.x (a int)", f"DELETE FROM cdm_{postgres_server.schemas}.person"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
