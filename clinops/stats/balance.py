@@ -219,7 +219,7 @@ def _standardise(gap: Floats, sd: Floats, size: Floats) -> Floats:
     """Difference over SD; rounding noise of a constant column counts as 0."""
     flat = sd <= 1e-12 * np.maximum(size, 1e-300)
     same = np.abs(gap) <= 1e-12 * np.maximum(size, 1e-300)
-    smd = np.where(flat, np.where(same, np.nan, np.sign(gap) * np.inf), gap / np.where(flat, 1.0, sd))
+    smd = np.where(flat, np.where(same, np.nan, np.where(gap > 0, np.inf, -np.inf)), gap / np.where(flat, 1.0, sd))
     return np.where(np.isnan(gap), np.nan, smd)
 
 

@@ -1,0 +1,185 @@
+"""GLM and its sandwich: against R on the RAND experiment, against statsmodels, and at the edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clinops.errors import DataError, DefinitionError
+from clinops.stats.glm import glm, independent_columns
+from tests.support import assert_close, oracle, oracle_csv
+
+RAND = oracle("costs/rand_hie_two_part")
+TOLERANCE = RAND["meta"]["tolerance_rel"]
+
+
+def rand_data() -> tuple[np.ndarray, np.ndarray]:
+    frame = oracle_csv("costs/rand_hie_year1")
+    X = np.column_stack(
+        [np.ones(len(frame)), frame["coins"] == 0, *(frame[c] for c in ("xage", "female", "disea", "linc"))]
+    )
+    return X.astype(float), frame["meddol"].to_numpy(float)
+
+
+def simulated(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([np.ones(n), rng.normal(size=(n, 2))])
+    return X, X @ np.array([0.2, 0.5, -0.3]), rng
+
+
+@pytest.mark.parametrize(
+    ("key", "family", "se", "part"),
+    [
+        ("gamma_log", "gamma", "model", "positive"),
+        ("gamma_log_hc0", "gamma", "HC0", "positive"),
+        ("gamma_log_hc1", "gamma", "HC1", "positive"),
+        ("logit", "binomial", "model", "any"),
+        ("log_ols", "gaussian", "model", "log"),
+        ("quasipoisson_all_hc0", "poisson", "HC0", "all"),
+    ],
+)
+def test_equals_r_on_the_rand_experiment(key: str, family: str, se: str, part: str) -> None:
+    X, cost = rand_data()
+    spent = cost > 0
+    rows = spent if part in ("positive", "log") else np.ones(len(cost), bool)
+    y = {"any": spent.astype(float), "log": np.log(np.where(spent, cost, 1.0))}.get(part, cost)
+    fit = glm(X[rows], y[rows], family, se=se)
+    assert_close(fit.coef, RAND["expected"][key]["coef"], TOLERANCE, f"{key}.coef")
+    assert_close(fit.std_error, RAND["expected"][key]["se"], TOLERANCE, f"{key}.se")
+
+
+def test_dispersion_and_deviance_equal_r() -> None:
+    X, cost = rand_data()
+    fit = glm(X[cost > 0], cost[cost > 0], "gamma")
+    assert_close(fit.dispersion, RAND["expected"]["gamma_log"]["dispersion_pearson"], TOLERANCE)
+    assert_close(fit.deviance, RAND["expected"]["gamma_log"]["deviance"], TOLERANCE)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "poisson"])
+def test_equals_statsmodels_with_offset_and_clusters(family: str) -> None:
+    # canonical links only: statsmodels uses observed information for gamma-log
+    import statsmodels.api as sm
+
+    X, eta, rng = simulated()
+    offset, cluster = rng.uniform(-0.5, 0.5, len(X)), rng.integers(0, 40, len(X))
+    y = {
+        "gaussian": eta + rng.normal(size=len(X)),
+        "binomial": (rng.random(len(X)) < 1 / (1 + np.exp(-eta))).astype(float),
+        "poisson": rng.poisson(np.exp(eta)).astype(float),
+    }[family]
+    theirs = sm.GLM(y, X, getattr(sm.families, family.capitalize())(), offset=offset)
+    model = theirs.fit(tol=1e-14, maxiter=200, tol_criterion="params")
+    ours = glm(X, y, family, offset=offset, se="model")
+    assert_close(ours.coef, model.params, 1e-9)
+    assert_close(ours.std_error, model.bse, 1e-9)
+    clustered = theirs.fit(
+        tol=1e-14, maxiter=200, tol_criterion="params", cov_type="cluster", cov_kwds={"groups": cluster}
+    )
+    assert_close(glm(X, y, family, offset=offset, cluster=cluster).std_error, clustered.bse, 1e-9)
+
+
+def test_hc3_equals_statsmodels_ols() -> None:
+    import statsmodels.api as sm
+
+    X, eta, rng = simulated()
+    y = eta + rng.normal(size=len(X)) * np.exp(X[:, 1] / 2)
+    assert_close(glm(X, y, "gaussian", se="HC3").std_error, sm.OLS(y, X).fit(cov_type="HC3").bse, 1e-9)
+
+
+def test_integer_weights_equal_repeated_rows() -> None:
+    X, eta, rng = simulated(60)
+    y, times = rng.poisson(np.exp(eta)).astype(float), rng.integers(0, 4, len(X))
+    weighted, repeated = (
+        glm(X, y, "poisson", weights=times),
+        glm(np.repeat(X, times, 0), np.repeat(y, times), "poisson"),
+    )
+    assert_close(weighted.coef, repeated.coef, 1e-9)
+    assert_close(weighted.bread, repeated.bread, 1e-9)
+
+
+def test_scores_sum_to_zero_and_leverage_to_the_columns() -> None:
+    X, _, rng = simulated()
+    fit = glm(X, (rng.random(len(X)) < 0.4).astype(float), "binomial")
+    assert np.abs(fit.scores.sum(axis=0)).max() < 1e-8
+    assert_close(fit.leverage.sum(), 3.0, 1e-9)
+
+
+def test_one_row_a_cluster_is_hc1_but_for_the_factor() -> None:
+    X, eta, rng = simulated(50)
+    y = eta + rng.normal(size=50)
+    clustered, hc1 = glm(X, y, "gaussian", cluster=np.arange(50)), glm(X, y, "gaussian", se="HC1")
+    assert clustered.se_kind == "CR1 clustered"
+    assert_close(clustered.std_error, hc1.std_error, 1e-12)  # G/(G-1) (n-1)/(n-k) is n/(n-k) when G = n
+
+
+def test_aliased_columns_are_left_out_and_named() -> None:
+    X, eta, _ = simulated()
+    wide = np.column_stack([X, X[:, 1] + X[:, 2], np.zeros(len(X))])
+    fit, narrow = glm(wide, eta, "gaussian"), glm(X, eta, "gaussian")
+    assert fit.aliased.tolist() == [3, 4]
+    assert np.isnan(fit.coef[3:]).all() and np.isnan(fit.std_error[3:]).all()
+    assert_close(fit.coef[:3], narrow.coef, 1e-9)
+    assert "[3, 4]" in fit.note
+
+
+def test_columns_on_very_different_scales_are_not_aliased() -> None:
+    age = np.arange(18.0, 90.0)
+    keep, aliased = independent_columns(np.column_stack([np.ones_like(age), age, age**2, 1e-9 * age**3]))
+    assert len(keep) == 4 and not len(aliased)
+
+
+def test_complete_separation_is_named_and_has_no_standard_error() -> None:
+    group = np.repeat([0.0, 1.0], 20)
+    fit = glm(np.column_stack([np.ones(40), group]), group, "binomial")
+    assert not fit.converged and "separate" in fit.note and np.isnan(fit.std_error).all()
+
+
+def test_quasi_separation_keeps_the_standard_errors_of_other_columns() -> None:
+    group = np.repeat([0.0, 1.0], [30, 10])
+    y = np.concatenate([np.tile([0.0, 1.0, 1.0], 10), np.ones(10)])
+    fit = glm(np.column_stack([np.ones(40), group]), y, "binomial", se="model")
+    assert "Column(s) [1]" in fit.note and np.isnan(fit.std_error[1])
+    assert_close(fit.coef[0], np.log(2), 1e-6)
+    assert_close(fit.std_error[0], np.sqrt(1 / 10 + 1 / 20), 1e-6)
+
+
+def test_poisson_group_without_events_has_no_finite_estimate() -> None:
+    group = np.repeat([0.0, 1.0], 10)
+    fit = glm(np.column_stack([np.ones(20), group]), np.where(group == 0, 2.0, 0.0), "poisson")
+    assert "no finite" in fit.note and np.isnan(fit.std_error[1])
+
+
+def test_outcome_without_variation() -> None:
+    X, _, _ = simulated(20)
+    fit = glm(X, np.full(20, 3.0), "gaussian")
+    assert_close(fit.coef, [3.0, 0.0, 0.0], 1e-9, atol=1e-12)
+    assert glm(X, np.ones(20), "binomial").converged is False
+
+
+@pytest.mark.parametrize(
+    ("family", "y", "message"),
+    [
+        ("binomial", [0.0, 2.0, 1.0], "0 to 1"),
+        ("poisson", [0.0, -1.0, 1.0], "zero or more"),
+        ("gamma", [0.0, 1.0, 1.0], "more than zero"),
+        ("gaussian", [0.0, np.nan, 1.0], "finite"),
+    ],
+)
+def test_impossible_outcomes_are_refused(family: str, y: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        glm(np.ones((3, 1)), y, family)
+
+
+def test_errors_name_what_is_wrong() -> None:
+    with pytest.raises(DefinitionError, match="Did you mean 'poisson'"):
+        glm(np.ones((3, 1)), np.ones(3), "poison")
+    with pytest.raises(DefinitionError, match="HC1"):
+        glm(np.ones((3, 1)), np.ones(3), "gaussian", se="HC2")
+    with pytest.raises(DataError, match=r"column\(s\) \[1\]"):
+        glm([[1.0, np.nan], [1.0, 2.0]], [1.0, 2.0], "gaussian")
+    with pytest.raises(DataError, match="shape"):
+        glm(np.ones((3, 1)), np.ones(4), "gaussian")
+    with pytest.raises(DataError, match="weights"):
+        glm(np.ones((3, 1)), np.ones(3), "gaussian", weights=[1, -1, 1])
+    with pytest.raises(DataError, match="cannot determine"):
+        glm(np.eye(3)[:2], [1.0, 2.0], "gaussian", weights=[0.0, 0.0])
