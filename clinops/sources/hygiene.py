@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clinops.errors import DataError
-from clinops.sources import omop, spans
+from clinops.sources import costs, omop, spans
 from clinops.sources.source import SetAside
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def observe(name: str, loader: Loader) -> list[SetAside]:
     """Count what is odd in a table and yet kept, because a definition may or may not want it."""
     if name == "observation_period":
         return [_without_period(loader)]
+    if name == "cost":
+        return costs.observe(loader)
     where = EVENT_TABLES.get(name)
     if where is None:
         return []

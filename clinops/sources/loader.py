@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clinops.sources import canonical, hygiene
@@ -32,6 +33,7 @@ class Loader:
         self._profiles: dict[str, Profile] = {}
         self._found: dict[str, list[SetAside]] = {}
         self._observed: set[str] = set()
+        self._built: dict[str, ir.Table] = {}
         self.notes: list[str] = []
 
     def table(self, name: str) -> ir.Table:
@@ -96,6 +98,17 @@ class Loader:
 
         schema = ibis.schema({column.name: canonical.TYPES[column.kind] for column in TABLES[name]})
         return self.engine.upload(schema.to_pyarrow().empty_table(), name)
+
+    def once(self, key: str, build: Callable[[], ir.Table]) -> ir.Table:
+        """Return a table made from several others, building it on first use."""
+        if key not in self._built:
+            self._built[key] = build()
+        return self._built[key]
+
+    def note(self, name: str, found: list[SetAside]) -> None:
+        """Add what a later step found wanting in a table."""
+        self.table(name)
+        self._found[name] += found
 
     def raw_count(self, name: str) -> int:
         """Return the number of rows a table of the records has, before anything is set aside."""

@@ -79,10 +79,14 @@ INPATIENT = (9201, 262, 8717, 32037)
 """Inpatient visit, emergency room and inpatient visit, inpatient hospital, intensive care."""
 EMERGENCY = (9203, 262, 8870)
 """Emergency room visit, emergency room and inpatient visit, emergency room - hospital."""
-OUTPATIENT = (9202, 5083, 581477, 8940, 8756, 8883, 38004207)
-"""Outpatient visit, telehealth, office visit, office, outpatient hospital, ambulatory surgery, ambulatory clinic."""
+OFFICE = (581477, 8940)
+"""Office visit, office."""
+OUTPATIENT = (9202, 5083, 8756, 8883, 38004207, 32036, *OFFICE)
+"""Outpatient visit, telehealth, outpatient hospital, ambulatory surgery, ambulatory clinic, laboratory, office."""
+PHARMACY = (581458,)
+"""Pharmacy visit."""
 POST_ACUTE = (42898160, 8863, 8676, 8546, 38004519, 8920, 581476)
-"""Non-hospital institution, skilled nursing, nursing, hospice, home health agency, inpatient rehabilitation, home."""
+"""Non-hospital institution, skilled nursing, nursing, hospice, home health agency, rehabilitation facility, home."""
 VISIT_GROUPS = {"inpatient": INPATIENT, "emergency": EMERGENCY, "outpatient": OUTPATIENT, "post-acute": POST_ACUTE}
 
 

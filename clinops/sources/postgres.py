@@ -1,6 +1,6 @@
 """PostgreSQL as the engine: SELECT on the records, temporary views and tables for everything else."""
 
-# ruff: noqa: S608 - the SQL here is built from quoted names and compiled expressions only
+
 from __future__ import annotations
 
 import io

@@ -68,7 +68,7 @@ _COLUMNS = {
         person_id:id death_date:date death_type_concept_id:id cause_concept_id:id cause_source_value:text
         cause_source_concept_id:id""",
     "cost": """
-        cost_id:id person_id:id cost_event_id:id cost_domain_id:text cost_event_field_concept_id:id
+        cost_id:id cost_event_id:id cost_domain_id:text
         cost_type_concept_id:id currency_concept_id:id total_charge:money total_cost:money total_paid:money
         paid_by_payer:money paid_by_patient:money paid_patient_copay:money paid_patient_coinsurance:money
         paid_patient_deductible:money paid_by_primary:money paid_ingredient_cost:money paid_dispensing_fee:money
@@ -108,7 +108,7 @@ REQUIRED = {
     "measurement": ("person_id", "measurement_concept_id", "measurement_date"),
     "observation": ("person_id", "observation_concept_id", "observation_date"),
     "death": ("person_id", "death_date"),
-    "cost": ("cost_event_id",),
+    "cost": ("cost_event_id", "cost_domain_id"),
     "concept": ("concept_id",),
     "concept_ancestor": ("ancestor_concept_id", "descendant_concept_id"),
 }

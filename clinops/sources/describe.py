@@ -1,0 +1,71 @@
+"""A source in words: what it is, what it holds, what it lacks, what was set aside."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clinops.sources.source import Source
+
+CAPTURES = {
+    "enrolment": "enrolment: a plan pays for the care of enrolled persons, so no record means no care paid for",
+    "ehr": "EHR contacts: what one provider sees, so no record may mean care elsewhere",
+    "registry": "registry: what the registry collects, and no more",
+}
+
+
+def facts(source: Source) -> list[tuple[str, str]]:
+    """Return what the records are as pairs of a label and a text."""
+    first, last = source.span
+    kind = "synthetic: no clinical meaning" if source.synthetic else "real, as far as the records say"
+    return [
+        ("Records", f"{source.name} ({source.backend})"),
+        ("Model", source.model),
+        ("Persons", f"{source.persons:,}"),
+        ("Observed", f"{first.isoformat()} to {last.isoformat()}"),
+        ("Vocabulary", source.vocabulary),
+        ("Captures", f"{CAPTURES[source.capture]} ({source.capture_reason})"),
+        ("Kind", f"{kind} ({source.synthetic_reason})"),
+        ("Snapshot", source.snapshot.isoformat() if source.snapshot else "not stated"),
+    ]
+
+
+def to_text(source: Source) -> str:
+    """Render a source as plain text."""
+    lines = [f"{label + ':':<12}{text}" for label, text in facts(source)]
+    lines += ["", "Tables:"] + [f"  {name:<24}{count:>14,}" for name, count in source.rows.items()]
+    lines += _section("Not there, and what follows:", [f"{table}: {why}" for table, why in source.missing])
+    lines += _section(
+        "Set aside or to be noted:", [f"{item.what}: {item.count:,}. {item.why}" for item in source.set_aside]
+    )
+    lines += _section("Notes:", source.notes)
+    return "\n".join(lines)
+
+
+def _section(title: str, items: list[str] | tuple[str, ...]) -> list[str]:
+    return ["", title, *(f"  {item}" for item in items)] if items else []
+
+
+def to_html(source: Source) -> str:
+    """Render a source as HTML; every text of the records is escaped."""
+    parts = [_table([(escape(label), escape(text)) for label, text in facts(source)])]
+    parts.append(_table([(escape(name), f"{count:,}") for name, count in source.rows.items()], ("Table", "Rows")))
+    if source.missing:
+        rows = [(escape(table), escape(why)) for table, why in source.missing]
+        parts.append(_table(rows, ("Not there", "What follows")))
+    if source.set_aside:
+        aside = [(escape(item.what), f"{item.count:,}", escape(item.why)) for item in source.set_aside]
+        parts.append(_table(aside, ("Set aside or to be noted", "Count", "Why")))
+    if source.notes:
+        parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in source.notes) + "</ul>")
+    return '<div class="clinops-source">' + "".join(parts) + "</div>"
+
+
+def _table(rows: list[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
+    top = "<thead><tr>" + "".join(f'<th scope="col">{cell}</th>' for cell in head) + "</tr></thead>" if head else ""
+    body = "".join(
+        "<tr>" + f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
+        for row in rows
+    )
+    return f"<table>{top}<tbody>{body}</tbody></table>"
