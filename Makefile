@@ -27,9 +27,11 @@ report: $(RUN_STAMP) ## run the notebooks of notebooks/report.yaml and write rep
 test: $(DEV_STAMP) ## run the tests (the slow proofs apart)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
+# Kernels work in the project folder, as under `clinops run`, and their traffic is encrypted.
 lab: $(RUN_STAMP) ## open JupyterLab on the notebooks
 	CLINOPS_PROJECT="$(CURDIR)" PYTHONSTARTUP="$(CURDIR)/clinops/runner/lab.py" \
-	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks \
+	--KernelManager.transport_encryption=auto $(LAB_ARGS)
 
 proof: $(DEV_STAMP) ## run the slow proofs: many seeds, large data (minutes)
 	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) -m slow $(PYTEST_ARGS)
