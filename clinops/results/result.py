@@ -46,6 +46,7 @@ class Column:
     digits : decimals, where the format's own do not suit.
     format_by : a column that names the format for each row, where one table mixes counts and means.
     note : explains the column in a footnote.
+    missing : printed for a missing value; where None, "not estimable" for estimates and a dash for the rest.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Column:
     digits: int | None = None
     format_by: str | None = None
     note: str = ""
+    missing: str | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -124,6 +126,7 @@ class Result:
     banner : printed on the figure and above the table ("Synthetic data: no clinical meaning").
     hidden : cells that disclosure control took away, as (row, column, what is printed instead).
     label_column : the column that heads each row; the first shown where None.
+    protected : the smallest count shown, once disclosure control has been over it; 0 before.
     """
 
     name: str
@@ -139,6 +142,7 @@ class Result:
     banner: str = ""
     hidden: tuple[tuple[int, str, str], ...] = ()
     label_column: str | None = None
+    protected: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(self.columns))

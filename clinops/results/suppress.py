@@ -47,6 +47,8 @@ def suppress_counts(
     DataError
         A column that is not there, a cell that stands twice, or a count that is missing or negative.
     """
+    import pandas as pd
+
     names = list(dimensions)
     _check(frame, value, names)
     counts = frame[value].astype(float).tolist()
@@ -63,7 +65,8 @@ def suppress_counts(
         for i, count in enumerate(counts)
     ]
     out = frame.copy()
-    out[value] = frame[value].astype("Int64").mask([i in hidden for i in range(len(frame))])
+    gone = pd.Series([i in hidden for i in range(len(frame))], index=frame.index)
+    out[value] = frame[value].astype("Int64").mask(gone)
     out[f"{value}_printed"] = printed
     return out
 
