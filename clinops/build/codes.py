@@ -70,11 +70,6 @@ def match(events: Events, source: Any) -> Matched:
     return found
 
 
-def concepts_in(source: Any, domain: str, concept_ids: Iterable[int]) -> tuple[int, ...]:
-    """Return which of the concepts, or of what is below them, occur in a domain; perhaps none."""
-    return _match(Events(domain, Codes("any of", tuple(concept_ids))), source).concepts
-
-
 def matches(named: Iterable[Events], source: Any) -> pd.DataFrame:
     """Count what each code list matches, for the exhibit on code lists.
 
@@ -94,10 +89,10 @@ def matches(named: Iterable[Events], source: Any) -> pd.DataFrame:
 
 def _rows(events: Events, source: Any) -> list[dict[str, Any]]:
     codes, found = _codes(events), match(events, source)
-    counts, written = _concept_counts(events.domain, source), _code_counts(events, source)
+    counts, written = _concept_counts(events.domain, source), _written(events, source)
     listed = [*found.concepts, *(c for c in codes.concept_ids if c not in found.concepts)]
     names = concept_names(source, listed)
-    rows = []
+    rows: list[tuple[int | None, str | None, str, str, int, int]] = []
     for concept in listed:
         records, persons = counts.get(concept, (0, 0))
         name, vocabulary = names.get(concept, ("", ""))
@@ -135,7 +130,7 @@ def _find(events: Events, source: Any) -> Matched:
     excluded = set(codes.exclude).union(*(below.get(c, set()) for c in codes.exclude))
     wanted = set(codes.concept_ids).union(*(below.get(c, set()) for c in codes.concept_ids)) - excluded
     present = _concept_counts(events.domain, source)
-    written = [c for c in _code_counts(events, source) if _spelt(codes, c.written)]
+    written = [c for c in _written(events, source) if _spelt(codes, c.written)]
     ours = [c for c in written if not _foreign(codes, c)]
     values = {c.written for c in ours}
     return Matched(
@@ -172,7 +167,7 @@ def _concept_counts(domain: str, source: Any) -> dict[int, tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class _Written:
+class Written:
     """A source value with its source concept (0 where unknown) and that concept's vocabulary ("" likewise)."""
 
     written: str
@@ -182,13 +177,11 @@ class _Written:
     persons: int
 
 
-def _code_counts(events: Events, source: Any) -> list[_Written]:
-    """Every source value of a domain; empty where the list has no source codes, to save the scan."""
-    if not _codes(events).source_codes:
-        return []
+def written_in(source: Any, domain: str) -> list[Written]:
+    """Every source value of a domain with its source concept, and how often it occurs."""
 
-    def count() -> list[_Written]:
-        records = omop.events(source, events.domain)
+    def count() -> list[Written]:
+        records = omop.events(source, domain)
         coded = records.filter(records.source_value.notnull())
         keyed = coded.mutate(source_concept_id=_known(coded.source_concept_id))
         counted = keyed.group_by(["source_value", "source_concept_id"]).agg(
@@ -197,14 +190,19 @@ def _code_counts(events: Events, source: Any) -> list[_Written]:
         rows = source.engine.rows(counted.order_by(["source_value", "source_concept_id"]))
         names = concept_names(source, {row["source_concept_id"] for row in rows} - {0})
         return [
-            _Written(
+            Written(
                 row["source_value"], row["source_concept_id"],
                 names.get(row["source_concept_id"], ("", ""))[1], row["records"], row["persons"],
             )
             for row in rows
         ]  # fmt: skip
 
-    return once(source, ("code counts", events.domain), count)
+    return once(source, ("code counts", domain), count)
+
+
+def _written(events: Events, source: Any) -> list[Written]:
+    """What the list's source codes are compared with; nothing where it has none, to save the scan."""
+    return written_in(source, events.domain) if _codes(events).source_codes else []
 
 
 def _spelt(codes: Codes, written: str) -> bool:
@@ -219,8 +217,9 @@ def _plain(code: str) -> str:
     return "".join(code.split()).replace(".", "").upper()
 
 
-def _foreign(codes: Codes, found: _Written) -> bool:
-    return bool(codes.vocabulary and found.vocabulary) and found.vocabulary.upper() != codes.vocabulary.upper()
+def _foreign(codes: Codes, found: Written) -> bool:
+    wanted = (codes.vocabulary or "").upper()
+    return bool(wanted and found.vocabulary) and found.vocabulary.upper() != wanted
 
 
 def _known(concept: ir.IntegerValue) -> ir.IntegerValue:

@@ -47,7 +47,7 @@ class Followed:
     def days_in(self, window: Window) -> NDArray[np.int64]:
         """Person-days of each entry within a window: from its first day to the end of follow-up, both included."""
         last = self.end_day if window.end is None else np.minimum(self.end_day, window.end)
-        return np.maximum(last - window.start + 1, 0)
+        return np.maximum(last - (window.start or 0) + 1, 0)
 
 
 def follow(protocol: Protocol, entries: Entries) -> Followed:

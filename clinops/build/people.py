@@ -43,3 +43,19 @@ def deaths(source: Any) -> ir.Table:
     table = source.table("death")
     dated = table.filter(table.death_date.notnull())
     return dated.group_by("person_id").agg(death_date=dated.death_date.min())
+
+
+LEVELS: dict[str, dict[int, str | None]] = {
+    "sex": {8532: "female", 8507: "male", 8551: None, 8570: None, 8521: "other"},
+    "race": {
+        8527: "White",
+        8516: "Black or African American",
+        8515: "Asian",
+        8657: "American Indian or Alaska Native",
+        8557: "Native Hawaiian or Other Pacific Islander",
+        8522: "Other race",
+        8552: None,
+    },
+    "ethnicity": {38003563: "Hispanic or Latino", 38003564: "Not Hispanic or Latino"},
+}
+"""Standard concepts by the names that reports print; None is recorded as unknown and so missing."""

@@ -8,7 +8,8 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from clinops.build import events, people
+from clinops.build import people
+from clinops.build.events import occasions
 from clinops.define.steps import Age, Between, First, Has, Lacks, Observed, Sex, Step
 from clinops.errors import DefinitionError
 
@@ -64,7 +65,7 @@ def _(step: First, entries: ir.Table, source: Any) -> ir.Table:
 
 @keep.register
 def _(step: Has, entries: ir.Table, source: Any) -> ir.Table:
-    found = events.occasions(entries, step.events, source, step.window, by=ENTRY)
+    found = occasions(entries, step.events, source, step.window, by=ENTRY)
     enough = found.group_by(list(ENTRY)).agg(n=found.count())
     enough = enough.filter(enough.n >= step.at_least).drop("n")
     return entries.inner_join(enough, list(ENTRY)).select(*entries.columns)
@@ -72,7 +73,7 @@ def _(step: Has, entries: ir.Table, source: Any) -> ir.Table:
 
 @keep.register
 def _(step: Lacks, entries: ir.Table, source: Any) -> ir.Table:
-    found = events.occasions(entries, step.events, source, step.window, by=ENTRY).select(*ENTRY).distinct()
+    found = occasions(entries, step.events, source, step.window, by=ENTRY).select(*ENTRY).distinct()
     marked = found.mutate(found=True).rename(found_person="person_id", found_date="index_date")
     same = [entries.person_id == marked.found_person, entries.index_date == marked.found_date]
     joined = entries.left_join(marked, same)

@@ -1,0 +1,14 @@
+"""The crossing: records in, one row an entry out. What comes after this knows no database."""
+
+from __future__ import annotations
+
+from clinops.build.baseline import Baseline, baseline
+from clinops.build.follow_up import Followed, follow
+from clinops.build.outcomes import Outcomes, outcomes
+from clinops.build.person_months import person_months
+from clinops.build.programme import funnel, programme_dates
+
+__all__ = [
+    "Baseline", "Followed", "Outcomes", "baseline", "follow", "funnel", "outcomes", "person_months",
+    "programme_dates",
+]  # fmt: skip
