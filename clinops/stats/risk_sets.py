@@ -7,6 +7,7 @@ entry < t <= exit, so deaths precede censorings at equal times and someone who e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,35 +145,100 @@ class RiskSets:
 
     def at_risk(self, values: Floats) -> Floats:
         """Sum `values` (n,) or (n, p) over those at risk at each moment: (m,) or (m, p)."""
-        shape = (self.m + 1, *values.shape[1:])
-        change = np.zeros(shape)
-        _add_at(change, self.last, values)
-        if (self.first > 0).any():
-            _add_at(change, self.first, -values)
-        # From the last moment backwards: the small late risk sets are sums, not differences of large numbers.
-        total = np.cumsum(change[::-1], axis=0)[::-1]
-        return total[1:]
+        if self._from_the_start:
+            ending = _sum_by(self.last, values, self.m + 1)
+            return np.cumsum(ending[::-1], axis=0)[::-1][1:]
+        total = np.zeros((self._padded, *values.shape[1:]))
+        for height, rows in self._levels:
+            left, right = _halves(_sum_by(self.first[rows], values[rows], self._padded), height)
+            into = _halves(total, height)
+            into[0][:] += np.cumsum(left, axis=1)
+            if height:
+                right = _halves(_sum_by(self.last[rows] - 1, values[rows], self._padded), height)[1]
+                into[1][:] += np.cumsum(right[:, ::-1], axis=1)[:, ::-1]
+        return total[: self.m]
 
     def events(self, values: Floats) -> Floats:
         """Sum `values` (n,) or (n, p) over those whose event falls at each moment."""
-        out = np.zeros((self.m, *values.shape[1:]))
         rows = self.moment_of >= 0
-        _add_at(out, self.moment_of[rows], values[rows])
-        return out
+        return _sum_by(self.moment_of[rows], values[rows], self.m)
+
+    def maximum(self, values: Floats) -> Floats:
+        """Return the largest of `values` (n,) among those at risk at each moment, -inf if there is nobody: (m,).
+
+        Each row's run of moments is covered by two runs whose length is a power of two; longer runs are then
+        handed down to shorter ones.
+        """
+        span = self.last - self.first
+        rows = np.flatnonzero(span > 0)
+        level = np.zeros(len(span), dtype=np.int64)
+        level[rows] = np.floor(np.log2(span[rows])).astype(np.int64)
+        best = np.full(self.m, -np.inf)
+        for height in range(int(level[rows].max(initial=0)), -1, -1):
+            here = rows[level[rows] == height]
+            np.maximum.at(best, self.first[here], values[here])
+            np.maximum.at(best, self.last[here] - (1 << height), values[here])
+            if height:
+                half = 1 << (height - 1)
+                best[half:] = np.maximum(best[half:], best[: self.m - half].copy())
+        return best
 
     def along(self, increments: Floats) -> Floats:
         """Sum `increments` (m,) or (m, p) over the moments at which each row is at risk: (n,) or (n, p)."""
-        running = np.concatenate([np.zeros((1, *increments.shape[1:])), np.cumsum(increments, axis=0)])
-        return running[self.last] - running[self.first]
+        if self._from_the_start:
+            return np.concatenate([np.zeros((1, *increments.shape[1:])), np.cumsum(increments, axis=0)])[self.last]
+        out = np.zeros((len(self.first), *increments.shape[1:]))
+        each = np.zeros((self._padded, *increments.shape[1:]))
+        each[: self.m] = increments
+        for height, rows in self._levels:
+            left, right = _halves(each, height)
+            running = each.copy()
+            into = _halves(running, height)
+            into[0][:] = np.cumsum(left[:, ::-1], axis=1)[:, ::-1]
+            out[rows] = running[self.first[rows]]
+            if height:
+                into[1][:] = np.cumsum(right, axis=1)
+                out[rows] += running[self.last[rows] - 1]
+        return out
+
+    @cached_property
+    def _from_the_start(self) -> bool:
+        return not self.first.any()
+
+    @cached_property
+    def _padded(self) -> int:
+        return 1 << max(self.m - 1, 0).bit_length()
+
+    @cached_property
+    def _levels(self) -> tuple[tuple[int, Ints], ...]:
+        """Rows by the height of the smallest aligned block of 2^height moments that holds all of theirs.
+
+        Such a row begins in the block's left half and ends in its right half, so its sum is that of a suffix of the
+        one and a prefix of the other: cumulative sums of one sign. Differences of two running totals, the obvious
+        way, lose every digit when the terms differ by many orders of magnitude, as under a monotone likelihood.
+        """
+        rows = np.flatnonzero(self.first < self.last)
+        apart = self.first[rows] ^ (self.last[rows] - 1)
+        height = np.frexp(apart.astype(np.float64))[1]
+        return tuple((int(h), rows[height == h]) for h in np.unique(height))
 
 
-def _add_at(target: Floats, index: Ints, values: Floats) -> None:
-    """Add `values` into `target` by index, repeated indices included (np.add.at, but fast)."""
+def _halves(values: Floats, height: int) -> tuple[Floats, Floats]:
+    """Views of the left and right halves of each block of 2^height moments: (blocks, half, ...); at 0 no right."""
+    size = 1 << height
+    blocks = values.reshape(len(values) // size, size, *values.shape[1:])
+    half = size // 2 if height else 1
+    return blocks[:, :half], blocks[:, half:]
+
+
+def _sum_by(index: Ints, values: Floats, size: int) -> Floats:
+    """Sum `values` (k,) or (k, p) by index 0..size-1 (np.add.at, but fast)."""
     if values.ndim == 1:
-        target += np.bincount(index, weights=values, minlength=len(target))
-        return
+        return np.bincount(index, weights=values, minlength=size).astype(np.float64)
+    out = np.zeros((size, values.shape[1]))
     for column in range(values.shape[1]):
-        target[:, column] += np.bincount(index, weights=values[:, column], minlength=len(target))
+        out[:, column] = np.bincount(index, weights=values[:, column], minlength=size)
+    return out
 
 
 def risk_sets(rows: Spells, *, every_exit: bool = False) -> RiskSets:

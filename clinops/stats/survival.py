@@ -188,7 +188,7 @@ def kaplan_meier(
     # Equality is decided on the counts of rows: sums of weights may differ in the last digit.
     gone = (table.rows_event == table.rows_risk) & (table.rows_event > 0)
     factor = np.where(gone, 0.0, np.divide(left, table.n_risk, out=np.ones(sets.m), where=table.n_risk > 0))
-    survival: Floats = np.cumprod(factor)
+    survival = np.cumprod(factor).astype(np.float64)
     hazard_variance = _ratio(table.n_event, table.n_risk * left, ~gone)
     is_robust = _is_robust(rows, robust)
     if is_robust:
@@ -196,7 +196,7 @@ def kaplan_meier(
     else:
         log_variance = np.cumsum(hazard_variance)
     alive = survival > 0
-    se_log: Floats = np.where(alive, np.sqrt(np.maximum(log_variance, 0)), np.nan)
+    se_log = np.where(alive, np.sqrt(np.maximum(log_variance, 0)), np.nan)
     low, high = _limits(survival, se_log, conf_type, level)
     return SurvivalCurve(
         sets.time, table.n_risk, table.n_event, table.n_censor, survival, survival * se_log, se_log, low, high,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -311,7 +312,7 @@ def test_bad_options_are_refused() -> None:
 
 
 @st.composite
-def _follow_up(draw: st.DrawFn) -> dict[str, np.ndarray]:
+def _follow_up(draw: st.DrawFn) -> dict[str, Any]:
     n = draw(st.integers(2, 25))
     entry = draw(st.lists(st.integers(0, 8), min_size=n, max_size=n))
     length = draw(st.lists(st.integers(1, 10), min_size=n, max_size=n))
@@ -319,7 +320,7 @@ def _follow_up(draw: st.DrawFn) -> dict[str, np.ndarray]:
     return {"entry": np.array(entry, float), "exit": np.add(entry, length).astype(float), "event": np.array(event)}
 
 
-def _read(curve: SurvivalCurve, grid: np.ndarray) -> dict[str, np.ndarray]:
+def _read(curve: SurvivalCurve, grid: np.ndarray) -> dict[str, Any]:
     points = curve.at(grid)
     return {"survival": points.survival, "std_error": points.std_error, "n_risk": points.n_risk}
 
@@ -327,25 +328,29 @@ def _read(curve: SurvivalCurve, grid: np.ndarray) -> dict[str, np.ndarray]:
 GRID = np.arange(0, 20, 0.5)
 
 
+def _each(rows: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    return {name: change(values) for name, values in rows.items()}
+
+
 @settings(deadline=None, max_examples=40)
 @given(_follow_up(), st.randoms(use_true_random=False))
-def test_order_of_rows_does_not_matter(rows: dict[str, np.ndarray], random: Any) -> None:
+def test_order_of_rows_does_not_matter(rows: dict[str, Any], random: Any) -> None:
     order = list(range(len(rows["exit"])))
     random.shuffle(order)
     for robust in (False, True):
         straight = kaplan_meier(**rows, robust=robust)
-        shuffled = kaplan_meier(**{name: values[order] for name, values in rows.items()}, robust=robust)
+        shuffled = kaplan_meier(**_each(rows, lambda values: values[order]), robust=robust)
         assert_close(_read(shuffled, GRID), _read(straight, GRID), 1e-9, "shuffled", atol=1e-7)
 
 
 @settings(deadline=None, max_examples=40)
 @given(_follow_up(), st.floats(0.05, 0.95))
-def test_splitting_a_row_changes_nothing(rows: dict[str, np.ndarray], share: float) -> None:
+def test_splitting_a_row_changes_nothing(rows: dict[str, Any], share: float) -> None:
     n = len(rows["exit"])
     cut = rows["entry"] + np.round(share * (rows["exit"] - rows["entry"]), 1)
     inside = (cut > rows["entry"]) & (cut < rows["exit"])
     person = np.arange(n)
-    split = {
+    split: dict[str, Any] = {
         "entry": np.concatenate([rows["entry"], cut[inside]]),
         "exit": np.concatenate([np.where(inside, cut, rows["exit"]), rows["exit"][inside]]),
         "event": np.concatenate([rows["event"] & ~inside, rows["event"][inside]]),
@@ -361,17 +366,17 @@ def test_splitting_a_row_changes_nothing(rows: dict[str, np.ndarray], share: flo
 
 @settings(deadline=None, max_examples=40)
 @given(_follow_up(), st.integers(0, 3))
-def test_whole_number_weights_are_counts(rows: dict[str, np.ndarray], seed: int) -> None:
+def test_whole_number_weights_are_counts(rows: dict[str, Any], seed: int) -> None:
     weights = np.random.default_rng(seed).integers(1, 4, len(rows["exit"]))
     weighted = kaplan_meier(**rows, weights=weights)
-    repeated = kaplan_meier(**{name: np.repeat(values, weights) for name, values in rows.items()})
+    repeated = kaplan_meier(**_each(rows, lambda values: np.repeat(values, weights)))
     assert weighted.se_kind == "Greenwood"
     assert_close(_read(weighted, GRID), _read(repeated, GRID), 1e-9, "weighted")
 
 
 @settings(deadline=None, max_examples=30)
 @given(_follow_up(), st.sampled_from([1 / 365.25, 0.5, 1440.0]))
-def test_units_of_time_do_not_matter(rows: dict[str, np.ndarray], scale: float) -> None:
+def test_units_of_time_do_not_matter(rows: dict[str, Any], scale: float) -> None:
     there = kaplan_meier(rows["exit"] * scale, rows["event"], entry=rows["entry"] * scale)
     here = kaplan_meier(**rows)
     assert_close(there.survival, here.survival, 1e-10, "scaled")
@@ -380,7 +385,7 @@ def test_units_of_time_do_not_matter(rows: dict[str, np.ndarray], scale: float) 
 
 @settings(deadline=None, max_examples=30)
 @given(_follow_up(), st.integers(0, 5))
-def test_robust_variance_equals_brute_force(rows: dict[str, np.ndarray], seed: int) -> None:
+def test_robust_variance_equals_brute_force(rows: dict[str, Any], seed: int) -> None:
     """The influence of a row is the derivative of log S in its weight, here by finite differences."""
     n = len(rows["exit"])
     weights = np.random.default_rng(seed).uniform(0.5, 2, n)

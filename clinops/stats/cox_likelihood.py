@@ -1,0 +1,255 @@
+"""The Cox partial likelihood at given coefficients: value, gradient, information, residuals, hazards.
+
+Everything is a sum over risk sets, so one evaluation costs O(rows x columns^2). Notation: a *turn* is one factor of
+the partial likelihood, with its own denominator. With Breslow's rule a time with d events is one turn of their whole
+weight; with Efron's it is d turns of their mean weight, and in turn k a share k/d of the tied rows is already gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, risk_sets
+
+# exp(600) times any number of rows still fits a double; a step that leads beyond is halved.
+LARGEST_PREDICTOR = 600.0
+
+
+@dataclass(frozen=True)
+class PartialLikelihood:
+    """Rows, risk sets and turns. x : (n, q) covariates, centred and scaled. turn_moment, share, mass : (turns,)."""
+
+    rows: Spells
+    sets: RiskSets
+    x: Floats
+    offset: Floats
+    turn_moment: Ints
+    share: Floats
+    mass: Floats
+
+    def with_columns(self, x: Floats, offset: Floats | None = None) -> PartialLikelihood:
+        """The same risk sets with other covariates, and a fixed part of the predictor."""
+        return replace(self, x=x, offset=self.offset if offset is None else offset)
+
+    def at(self, beta: Floats) -> State | None:
+        """Evaluate at `beta` (q,); None where the predictor is too large to compute with."""
+        eta = self.offset + self.x @ beta
+        if np.abs(eta).max(initial=0) > LARGEST_PREDICTOR:
+            return None
+        risk = self.rows.weight * np.exp(eta)
+        denominator = self._left(risk)
+        if (denominator <= 0).any():
+            return None
+        mean = self._left(risk[:, None] * self.x) / denominator[:, None]
+        hazard = self.mass / denominator
+        value = float(self.own_weight @ eta - self.mass @ np.log(denominator))
+        return State(self, beta, value, eta, risk, denominator, hazard, mean)
+
+    @property
+    def own_weight(self) -> Floats:
+        """Weight of each row that ends in an event, 0 for the others: (n,)."""
+        return np.where(self.sets.moment_of >= 0, self.rows.weight, 0.0)
+
+    def _left(self, values: Floats) -> Floats:
+        """Sum over those at risk in each turn, less the share of the tied rows that is gone."""
+        total = self.sets.at_risk(values)[self.turn_moment]
+        if not self.share.any():
+            return total
+        share = self.share if values.ndim == 1 else self.share[:, None]
+        return total - share * self.sets.events(values)[self.turn_moment]
+
+    def by_moment(self, values: Floats) -> Floats:
+        """Sum over the turns of each moment: (m,) or (m, q)."""
+        if values.ndim == 1:
+            return np.bincount(self.turn_moment, weights=values, minlength=self.sets.m).astype(np.float64)
+        columns = [self.by_moment(values[:, column]) for column in range(values.shape[1])]
+        return np.stack(columns, axis=1) if columns else np.zeros((self.sets.m, 0))
+
+    def exposure(self, increments: Floats) -> Floats:
+        """Sum over the turns a row was at risk in, a tied row only as far as it is still there: (n,) or (n, q)."""
+        share = self.share if increments.ndim == 1 else self.share[:, None]
+        gone = self.by_moment(share * increments)
+        total = self.sets.along(self.by_moment(increments))
+        events = self.sets.moment_of >= 0
+        total[events] -= gone[self.sets.moment_of[events]]
+        return total
+
+
+@dataclass(frozen=True)
+class State:
+    """The likelihood at one value of the coefficients.
+
+    eta, risk : (n,) predictor, and weight x exp(eta). denominator, hazard : (turns,) those left in each turn, and
+    the increment of the cumulative hazard. mean : (turns, q) covariates of those left, weighted by risk.
+    """
+
+    of: PartialLikelihood
+    beta: Floats
+    loglik: float
+    eta: Floats
+    risk: Floats
+    denominator: Floats
+    hazard: Floats
+    mean: Floats
+
+    @cached_property
+    def expected(self) -> Floats:
+        """Return the cumulative hazard each row was exposed to, before its own multiplier: (n,)."""
+        return self.of.exposure(self.hazard)
+
+    def gradient(self, turn_weight: Floats | None = None) -> Floats:
+        """First derivatives (q,); with `turn_weight` (turns,), those for the covariates times that function of time."""
+        own = self.of.own_weight
+        if turn_weight is not None:
+            at_moment = np.zeros(self.of.sets.m)
+            at_moment[self.of.turn_moment] = turn_weight
+            events = own > 0
+            own[events] *= at_moment[self.of.sets.moment_of[events]]
+        return np.asarray(self.of.x.T @ (own - self.risk * self._exposed(turn_weight)))
+
+    def information(self, turn_weight: Floats | None = None) -> Floats:
+        """Return minus the second derivatives (q, q), each turn multiplied by `turn_weight` (turns,) if given."""
+        exposed, mass = self._exposed(turn_weight), self.of.mass
+        mass = mass if turn_weight is None else turn_weight * mass
+        second = self.of.x.T @ ((self.risk * exposed)[:, None] * self.of.x)
+        return np.asarray(second - self.mean.T @ (mass[:, None] * self.mean))
+
+    def _exposed(self, turn_weight: Floats | None) -> Floats:
+        return self.expected if turn_weight is None else self.of.exposure(turn_weight * self.hazard)
+
+    def score_residuals(self) -> Floats:
+        """Return each row's part of the gradient, without its weight: (n, q)."""
+        lik = self.of
+        events = lik.sets.moment_of >= 0
+        centre = lik.by_moment(self.mean) / np.maximum(lik.by_moment(np.ones(len(self.hazard))), 1)[:, None]
+        out = -np.exp(self.eta)[:, None] * (
+            lik.x * self.expected[:, None] - lik.exposure(self.hazard[:, None] * self.mean)
+        )
+        out[events] += lik.x[events] - centre[lik.sets.moment_of[events]]
+        return out
+
+
+def partial_likelihood(rows: Spells, x: Floats, *, efron: bool) -> PartialLikelihood:
+    """Index the turns of checked rows; events of weight zero are no turns."""
+    rows = replace(rows, event=rows.event & (rows.weight > 0))
+    sets = risk_sets(rows)
+    tied = sets.events(np.ones(rows.n)).astype(np.int64)
+    mass = sets.events(rows.weight)
+    offset = np.zeros(rows.n)
+    if not efron:
+        every = np.arange(sets.m)
+        return PartialLikelihood(rows, sets, x, offset, every, np.zeros(sets.m), mass)
+    turn_moment = np.repeat(np.arange(sets.m), tied)
+    turn = np.arange(len(turn_moment)) - np.repeat(np.cumsum(tied) - tied, tied)
+    of = tied[turn_moment]
+    return PartialLikelihood(rows, sets, x, offset, turn_moment, turn / of, mass[turn_moment] / of)
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """Where Newton ended. endless : (q,) -1 or 1 where the likelihood keeps rising, 0 elsewhere."""
+
+    state: State
+    endless: Floats
+    iterations: int
+    converged: bool
+
+
+MAX_ITERATIONS = 60
+MAX_HALVINGS = 30
+# Newton's decrement g'V g is twice what the log likelihood still has to gain. At the first value the step is judged:
+# a step that is still long belongs to a coefficient without a maximum. Otherwise go on to the second.
+NOTHING_LEFT = 1e-10
+POLISHED = 1e-22
+# In standard deviations of the covariate; with nothing left to gain it means a standard error beyond 1000.
+LONG_STEP = 0.01
+
+
+def maximise(likelihood: PartialLikelihood, beta: Floats) -> Maximum:
+    """Climb by Newton steps, halved while they lead downhill; recognise a likelihood without a maximum."""
+    state = likelihood.at(beta)
+    if state is None:
+        state = likelihood.at(np.zeros(len(beta)))
+    assert state is not None, "at zero the predictor is the offset, which is bounded"
+    step, polish = np.zeros(len(beta)), 0
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        gradient = state.gradient()
+        fresh = _solve(state.information(), gradient)
+        if fresh is None:  # singular: it was not at zero, so some direction has gone flat
+            return _ended(state, step, iteration)
+        step = fresh
+        decrement = float(gradient @ step)
+        if decrement < NOTHING_LEFT:
+            if np.abs(step).max(initial=0) > LONG_STEP:
+                return _ended(state, step, iteration)
+            if decrement < POLISHED or polish == 3:
+                return Maximum(state, np.zeros(len(beta)), iteration, True)
+            polish += 1
+        better = _climb(state, step)
+        if better is None:
+            return _ended(state, step, iteration)
+        state = better
+    return _ended(state, step, MAX_ITERATIONS)
+
+
+def _climb(state: State, step: Floats) -> State | None:
+    """The first of step, step/2, step/4 ... that does not lead downhill (beyond rounding); None if all do."""
+    slack = 1e-13 * (1 + abs(state.loglik))
+    for halving in range(MAX_HALVINGS):
+        there = state.of.at(state.beta + step / 2**halving)
+        if there is not None and there.loglik >= state.loglik - slack:
+            return there
+    return None
+
+
+def _ended(state: State, step: Floats, iterations: int) -> Maximum:
+    """Judge an end that is not an ordinary maximum: endless if the likelihood rises for ever in some direction.
+
+    The last step and the coefficients both tend to that direction, apart from parts that have settled.
+    """
+    for part in (0.05, 1e-3, 0.0):
+        for vector in (step, state.beta):
+            direction = np.where(np.abs(vector) > part * np.abs(vector).max(initial=0), vector, 0.0)
+            if _rises_for_ever(state.of, direction):
+                nothing_left = float(state.gradient() @ step) < 1e-6
+                return Maximum(state, np.sign(direction), iterations, nothing_left)
+    return Maximum(state, np.zeros(len(step)), iterations, False)
+
+
+def _rises_for_ever(likelihood: PartialLikelihood, direction: Floats) -> bool:
+    """Does every event have the highest value, along this direction, of all those at risk with it?"""
+    value = likelihood.x @ direction
+    events = likelihood.sets.moment_of >= 0
+    highest = likelihood.sets.maximum(np.where(likelihood.rows.weight > 0, value, -np.inf))
+    slack = 1e-7 * np.abs(value).max(initial=0)
+    return bool(direction.any() and (value[events] >= highest[likelihood.sets.moment_of[events]] - slack).all())
+
+
+def _solve(matrix: Floats, vector: Floats) -> Floats | None:
+    """Solve for a positive definite matrix; None if it is not one in double precision."""
+    try:
+        lower = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    if not len(vector):
+        return vector
+    diagonal = np.diag(lower) ** 2
+    if (diagonal < 1e-13 * np.maximum(np.diag(matrix), 1e-300)).any():
+        return None
+    return np.asarray(np.linalg.solve(lower.T, np.linalg.solve(lower, vector)))
+
+
+def identified(information: Floats, scale: float) -> np.ndarray:
+    """Which columns add information to those before them: (q,) True or False; `scale` is the weight of events."""
+    used = np.zeros(len(information), dtype=bool)
+    for column in range(len(information)):
+        own = information[column, column]
+        if own <= 1e-10 * max(scale, 1e-300):
+            continue
+        across = information[used, column]
+        explained = across @ np.linalg.solve(information[np.ix_(used, used)], across) if used.any() else 0.0
+        used[column] = own - explained > 1e-9 * own
+    return used
