@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clinops.errors import SourceError, nearest
-from clinops.sources.tables import NEEDED, TABLES
+from clinops.sources.tables import TABLES
 
 if TYPE_CHECKING:
     from clinops.sources.engine import Engine
@@ -47,7 +47,6 @@ def connect(
 
     engine, name, backend = _open(where, (schema,) if isinstance(schema, str) else tuple(schema or ()))
     try:
-        _refuse_other_models(engine, name)
         return source_from(engine, name, backend, capture=capture, synthetic=synthetic)
     except BaseException:
         engine.close()
@@ -85,16 +84,19 @@ def _nothing_there(path: Path) -> str:
 def _open_folder(path: Path) -> tuple[Engine, str, str]:
     from clinops.sources.duck import DuckEngine
     from clinops.sources.files import find
+    from clinops.sources.inspect import listing
 
-    files = {name: file for name, file in find(path).items() if name in TABLES}
+    seen = find(path)
+    files = {name: file for name, file in seen.items() if name in TABLES}
     if not files:
         raise SourceError(
-            f"{path.name or path} holds no OMOP tables: {_listing([item.name for item in sorted(path.iterdir())])}. "
+            f"{path.name or path} holds no OMOP tables: {listing(sorted(item.name for item in path.iterdir()))}. "
             "Expected files such as person.parquet or person.csv.gz."
         )
     engine = DuckEngine()
     try:
         engine.read_files(files)
+        engine.others = tuple(name for name in seen if name not in TABLES)
     except BaseException:
         engine.close()
         raise
@@ -121,22 +123,3 @@ def _open_file(path: Path, schemas: Sequence[str]) -> tuple[Engine, str, str]:
         engine.close()
         raise
     return engine, path.stem, "DuckDB file"
-
-
-def _listing(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most]) or "nothing"
-    return shown + (f", and {len(names) - most} more" if len(names) > most else "")
-
-
-def _refuse_other_models(engine: Engine, name: str) -> None:
-    missing = [table for table in NEEDED if table not in engine.raw]
-    if not missing:
-        return
-    held: Any = sorted(engine.raw)
-    close = nearest(missing[0], held)
-    raise SourceError(
-        f"{name} is not an OMOP CDM that can be analysed: it has no table {' and no table '.join(missing)}. "
-        f"Found: {_listing(held)}."
-        + (f" Nearest to {missing[0]}: {', '.join(close)}." if close else "")
-        + " If the tables are in a schema of their own, name it: connect(..., schema=...)."
-    )

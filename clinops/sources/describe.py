@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def to_text(source: Source) -> str:
     return "\n".join(lines)
 
 
-def _section(title: str, items: list[str] | tuple[str, ...]) -> list[str]:
+def _section(title: str, items: Sequence[str]) -> list[str]:
     return ["", title, *(f"  {item}" for item in items)] if items else []
 
 
@@ -62,7 +63,7 @@ def to_html(source: Source) -> str:
     return '<div class="clinops-source">' + "".join(parts) + "</div>"
 
 
-def _table(rows: list[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
+def _table(rows: Sequence[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
     top = "<thead><tr>" + "".join(f'<th scope="col">{cell}</th>' for cell in head) + "</tr></thead>" if head else ""
     body = "".join(
         "<tr>" + f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"

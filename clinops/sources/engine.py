@@ -29,6 +29,8 @@ class Engine(ABC):
     def __init__(self) -> None:
         self._raw: dict[str, Raw] = {}
         self._made = 0
+        self.others: tuple[str, ...] = ()
+        """Names of what was seen beside the tables and not read; a message can name the nearest."""
 
     # what a database has to provide
 
@@ -58,6 +60,10 @@ class Engine(ABC):
     def raw(self) -> Mapping[str, Raw]:
         """The tables of the records, by lower-case name."""
         return self._raw
+
+    def forget(self, table: str) -> None:
+        """Leave a table of the records out of account."""
+        del self._raw[table]
 
     def schema(self, table: str) -> ibis.Schema:
         """Return the columns and types of a table of the records, as the records have them."""

@@ -130,22 +130,24 @@ def _deaths(table: ir.Table, loader: Loader) -> Cleaned:
     found.append(SetAside("death: rows without a date", undated, "A death that cannot be placed in time."))
     born = births(loader.table("person"))
     placed = dated.inner_join(born, "person_id")
-    possible = placed.filter(placed.born.isnull() | (placed.death_date >= placed.born)).select(*table.columns)
+    possible = placed.filter(placed.born.isnull() | (day_key(placed.death_date) >= placed.born)).select(*table.columns)
     early = loader.count(dated) - loader.count(possible)
     found.append(SetAside("death: deaths before birth", early, "One of the two dates is wrong; the death is left out."))
     return (possible if early else dated), found
 
 
 def births(persons: ir.Table) -> ir.Table:
-    """Return person_id and `born`, the earliest day on which the person can have been born."""
+    """Return person_id and `born`: the earliest day on which the person can have been born, as `day_key`."""
     import ibis
 
-    known = persons.year_of_birth.between(1, 9999)
-    month = ibis.coalesce(persons.month_of_birth, 1).clip(1, 12)
-    day = ibis.ifelse(persons.month_of_birth.isnull(), 1, ibis.coalesce(persons.day_of_birth, 1)).clip(1, 28)
-    year = ibis.ifelse(known, persons.year_of_birth, 1)
-    born = ibis.date(year.cast("int32"), month.cast("int32"), day.cast("int32"))
-    return persons.select(person_id=persons.person_id, born=ibis.ifelse(known, born, ibis.null("date")))
+    month = ibis.coalesce(persons.month_of_birth, 1)
+    day = ibis.ifelse(persons.month_of_birth.isnull(), 1, ibis.coalesce(persons.day_of_birth, 1))
+    return persons.select(person_id=persons.person_id, born=persons.year_of_birth * 10000 + month * 100 + day)
+
+
+def day_key(date: Any) -> Any:
+    """Return a date as the number YYYYMMDD, which compares with births that are no calendar date (31 February)."""
+    return date.year().cast("int64") * 10000 + date.month() * 100 + date.day()
 
 
 def _observed(table: ir.Table, start: str, loader: Loader) -> ir.Table:

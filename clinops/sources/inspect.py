@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from clinops.define.base import choice
-from clinops.errors import DataError, DefinitionError, SourceError
+from clinops.errors import DataError, DefinitionError, SourceError, nearest
 from clinops.sources.engine import Engine
 from clinops.sources.loader import Loader
 from clinops.sources.source import Source
-from clinops.sources.tables import TABLES
-
-if TYPE_CHECKING:
-    pass
+from clinops.sources.tables import NEEDED, TABLES
 
 CAPTURES = ("enrolment", "ehr", "registry")
 _SYNTHETIC = re.compile(r"synthea|synthetic|simulat|eunomia|artificial", re.IGNORECASE)
 
-ENROLMENT_TYPES = (32813, 32844, 44814722, 44814723)
-"""Claim enrolment record, Enrolment... and the two older type concepts of periods of enrolment."""
-EHR_TYPES = (32817, 32827, 32828, 32829, 32830, 44814724, 44814725, 32880)
-REGISTRY_TYPES = (32879,)
+PERIOD_TYPES = {
+    32813: "enrolment",  # claim enrolment record
+    44814722: "enrolment",  # period while enrolled in insurance
+    32879: "registry",
+    44814723: "registry",  # period while enrolled in a study
+    32817: "ehr",
+    32827: "ehr",  # EHR encounter record
+    32882: "ehr",  # standard algorithm from EHR
+    44814724: "ehr",  # period covering healthcare encounters
+    44814725: "ehr",  # period inferred by algorithm
+}
+"""What the type of most observation periods says of the capture; other types say nothing."""
 
 CONSEQUENCES = {
     "death": "deaths cannot be an outcome, and follow-up cannot end at death",
@@ -49,6 +55,8 @@ def source_from(engine: Engine, name: str, backend: str, *, capture: str | None,
             choice("capture", capture, CAPTURES)
         except DefinitionError as error:
             raise SourceError(str(error)) from None
+    notes = _without_header(engine)
+    _refuse_other_models(engine, name)
     loader = Loader(engine)
     about = _about(loader)
     rows = {table: loader.raw_count(table) for table in TABLES if table in engine.raw}
@@ -60,8 +68,41 @@ def source_from(engine: Engine, name: str, backend: str, *, capture: str | None,
         persons=persons, span=_span(loader), vocabulary=_vocabulary(about, loader), capture=captured,
         capture_reason=why_captured, synthetic=made, synthetic_reason=why_made,
         snapshot=about.get("source_release_date") or about.get("cdm_release_date"), rows=rows,
-        missing=tuple((t, why) for t, why in CONSEQUENCES.items() if not rows.get(t)), notes=tuple(loader.notes),
+        missing=tuple((t, why) for t, why in CONSEQUENCES.items() if not rows.get(t)), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _without_header(engine: Engine) -> list[str]:
+    """Put aside tables whose columns have no names, as some exports hold an empty table: the header as a row."""
+    nameless = [name for name, raw in engine.raw.items() if all(re.fullmatch(r"column\d+", c) for c in raw.columns)]
+    for name in nameless:
+        engine.forget(name)
+    return [
+        f"{name} is not read: its columns are called column0, column1 and so on, so its header is a row of data or "
+        "is missing. Export it again if it should hold records."
+        for name in sorted(nameless)
+        if name in TABLES
+    ]
+
+
+def _refuse_other_models(engine: Engine, name: str) -> None:
+    missing = [table for table in NEEDED if table not in engine.raw]
+    if not missing:
+        return
+    held = sorted({*engine.raw, *engine.others})
+    close = nearest(missing[0], held)
+    raise SourceError(
+        f"{name} is not an OMOP CDM that can be analysed: it has no table {' and no table '.join(missing)}. "
+        f"Found: {listing(held)}."
+        + (f" Nearest to {missing[0]}: {', '.join(close)}." if close else "")
+        + " If the tables are in a schema of their own, name it: connect(..., schema=...)."
+    )
+
+
+def listing(names: Sequence[str], most: int = 12) -> str:
+    """Return names as a text that stays short however many there are."""
+    shown = ", ".join(names[:most]) or "nothing"
+    return shown + (f", and {len(names) - most} more" if len(names) > most else "")
 
 
 def _about(loader: Loader) -> dict[str, Any]:
@@ -120,9 +161,8 @@ def _capture(loader: Loader, rows: dict[str, int]) -> tuple[str, str]:
     counted = periods.group_by("period_type_concept_id").agg(n=periods.count())
     kinds = loader.engine.rows(counted.order_by(counted.n.desc(), counted.period_type_concept_id).limit(1))
     kind = kinds[0]["period_type_concept_id"] if kinds else None
-    for capture, concepts in (("enrolment", ENROLMENT_TYPES), ("registry", REGISTRY_TYPES), ("ehr", EHR_TYPES)):
-        if kind in concepts:
-            return capture, f"most observation periods are of type {kind}"
+    if kind in PERIOD_TYPES:
+        return PERIOD_TYPES[kind], f"most observation periods are of type {kind}"
     return "ehr", (
         f"observation periods are of type {kind}, which does not tell; contacts are the cautious reading. "
         "If the periods are enrolment, say capture='enrolment'"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clinops.errors import DataError, SourceError
 from clinops.sources import canonical, hygiene
 from clinops.sources.engine import Engine, quoted
 from clinops.sources.source import SetAside
@@ -34,7 +35,6 @@ class Loader:
         self._found: dict[str, list[SetAside]] = {}
         self._observed: set[str] = set()
         self._built: dict[str, ir.Table] = {}
-        self.notes: list[str] = []
 
     def table(self, name: str) -> ir.Table:
         """Return the cleaned table, preparing it on first use; without records, an empty one."""
@@ -105,14 +105,12 @@ class Loader:
             self._built[key] = build()
         return self._built[key]
 
-    def note(self, name: str, found: list[SetAside]) -> None:
-        """Add what a later step found wanting in a table."""
-        self.table(name)
-        self._found[name] += found
-
     def raw_count(self, name: str) -> int:
         """Return the number of rows a table of the records has, before anything is set aside."""
-        return self.count(self.engine.raw[name].table)
+        try:
+            return self.count(self.engine.raw[name].table)
+        except DataError as error:
+            raise SourceError(f"The table {name} cannot be read to its end: {error} Is the file complete?") from None
 
     def count(self, expr: ir.Table) -> int:
         """Return the number of rows of an expression."""

@@ -1,6 +1,5 @@
 """PostgreSQL as the engine: SELECT on the records, temporary views and tables for everything else."""
 
-
 from __future__ import annotations
 
 import io
