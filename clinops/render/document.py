@@ -128,7 +128,7 @@ def _verdict(verdict: Mapping[str, str]) -> dict[str, str]:
     label = verdict.get("label") or status.capitalize()
     text = verdict.get("text", "")
     # The word always stands beside the shape: a reader must not need the colour.
-    word = "" if status.lower() in f"{label} {text}".lower() else f"{status.capitalize()}. "
+    word = "" if status.lower() in f"{label} {text}".lower() else f"{status.capitalize()}: "
     return {"shape": shape, "tone": tone, "label": label, "text": word + text}
 
 

@@ -124,7 +124,7 @@ def front_to_text(page: FrontPage) -> str:
             lines += ["", to_text(part) if isinstance(part, Result) else f"Money: {part}"]
     lists = (
         ("Largest threats", list(page.threats)),
-        ("Checks that did not pass", [f"{c.verdict}: {c.title}. {c.sentence}" for c in page.failed]),
+        ("Checks that did not pass", [f"{c.verdict}: {c.title} {c.sentence}" for c in page.failed]),
         ("Allowed by name", [f"{rule}: {reason}" for rule, reason in page.allowed]),
     )
     for label, items in lists:

@@ -275,7 +275,8 @@ def to_text(result: Result) -> str:
             lines.append(group.label)
         for row in group.rows:
             indent = "  " if group.label else ""
-            lines.append([indent + row.head.text, *(cell.text for cell in row.cells)])
+            cells = (f"{cell.text} {cell.mark}".rstrip() for cell in row.cells)
+            lines.append([indent + row.head.text, *cells])
     body = _columns(header, lines, [numeric(column) for column in (table.head, *table.columns)])
     notes = [f"{mark}) {text}" for mark, text in table.footnotes] + list(table.notes)
     return "\n".join([*body, *(textwrap.fill(note, 110) for note in notes)])
