@@ -84,6 +84,9 @@ def adjust(
     ------
     DataError : an arm is empty, or no covariate varies.
     """
+    for arm, count in (("exposed", int(data.exposed.sum())), ("comparator", int((~data.exposed).sum()))):
+        if not count:
+            raise DataError(f"Nobody is in the {arm} arm, so there is nothing to compare.")
     groups, name = _clusters(data, cluster)
     if adjustment.method == "none":
         return Adjusted(

@@ -148,7 +148,7 @@ def _alternatives(protocol: Protocol) -> tuple[Adjustment, ...]:
         Adjustment("weight", "overlap"), Adjustment("weight", "att"), Adjustment("weight", "att", penalty="l2"),
         Adjustment("weight", "att", truncate=0.99),
     )  # fmt: skip
-    return tuple(a for a in grid if a.label != protocol.adjust.label or a.truncate != protocol.adjust.truncate)
+    return tuple(a for a in grid if a.label != protocol.adjust.label)
 
 
 def _half(protocol: Protocol) -> tuple[Window, ...]:

@@ -26,6 +26,44 @@ def member_months(index_date: Dates, first_day: Floats, last_day: Floats) -> Flo
     return np.where(stop > start, _position(stop) - _position(start), 0.0)
 
 
+def months_covered(
+    index_date: Dates, first_day: Floats, last_day: Floats, before: int, after: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return the share of each anniversary month from index that was observed.
+
+    Parameters
+    ----------
+    index_date : (n,) dates.
+    first_day, last_day : (n,) observed days from the index date, both included.
+    before, after : how many months on either side.
+
+    Returns
+    -------
+    The months (k,), -before .. -1, 1 .. after, and the shares (n, k). Month 1 is day 1 to the first monthly
+    anniversary, month -1 the month that ends on day -1; the index date is in none.
+    """
+    at = np.array([*range(-before, 0), *range(1, after + 1)], dtype=np.int64)
+    index = index_date.astype("datetime64[D]")
+    columns = []
+    for month in at:
+        later = int(month > 0)
+        start = _anniversary(index, int(month) - 1 if later else int(month)) + later
+        end = _anniversary(index, int(month) if later else int(month) + 1) - (1 - later)
+        seen = np.minimum(end, last_day) - np.maximum(start, first_day) + 1
+        columns.append(np.maximum(seen, 0) / (end - start + 1))
+    return at, np.column_stack(columns) if columns else np.empty((len(index), 0))
+
+
+def _anniversary(index: Dates, months: int) -> Floats:
+    """Days from the index date to its anniversary; one that the calendar lacks falls on its month's last day."""
+    month = index.astype("datetime64[M]")
+    day = (index - month.astype("datetime64[D]")).astype(int)
+    target = month + months
+    longest = ((target + 1).astype("datetime64[D]") - target.astype("datetime64[D]")).astype(int) - 1
+    date = target.astype("datetime64[D]") + np.minimum(day, longest)
+    return (date - index).astype(float)
+
+
 def _position(date: Dates) -> Floats:
     """Months since 1970-01 as a number whose fraction is the share of the month that has passed."""
     month = date.astype("datetime64[M]")

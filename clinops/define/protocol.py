@@ -89,7 +89,9 @@ class Adjustment(Definition):
             caliper = "no caliper" if self.caliper is None else f"caliper {self.caliper:g} SD"
             return f"1:{self.ratio} nearest matching, {caliper}"
         names = {"att": "ATT", "ate": "ATE", "overlap": "overlap"}
-        return f"{names[self.estimand]} weighting" + (f" ({self.penalty.upper()} score)" if self.penalty else "")
+        score = f", {self.penalty.upper()} score" if self.penalty else ""
+        cut = f", truncated at {self.truncate:.0%}" if self.truncate else ""
+        return f"{names[self.estimand]} weighting{score}{cut}"
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,19 @@ class Protocol(Definition):
             if name not in known:
                 raise DefinitionError(unknown("part of a protocol", name, known))
         return dataclasses.replace(self, **changes)
+
+    def over(self, window: Window) -> Protocol:
+        """Return a copy whose follow-up, and every outcome that runs over it, has another window."""
+        before = self.follow_up.window
+
+        def moved(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+            return tuple(dataclasses.replace(m, window=window) if m.window == before else m for m in measures)
+
+        return self.with_(
+            follow_up=dataclasses.replace(self.follow_up, window=window),
+            outcomes=moved(self.outcomes),
+            negative_controls=moved(self.negative_controls),
+        )
 
     def lint(self, source: Any = None) -> Findings:
         """Check the design; with a source, also what only the source can tell (its capture)."""

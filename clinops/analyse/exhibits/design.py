@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.adjust import ESTIMANDS
+from clinops.analyse.capture import capture_of
 from clinops.define.cohorts import CohortDefinition
+from clinops.define.events import Events
 from clinops.define.lint import exposures
 from clinops.define.protocol import Protocol
 from clinops.define.steps import Has, Lacks, Observed
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from clinops.build.cohorts import Cohort
+    from clinops.build.rows import Baseline
 
 
 def attrition(exposed: Cohort, comparator: Cohort) -> Result:
@@ -51,20 +54,40 @@ def _stacked(exposed: Cohort, comparator: Cohort) -> pd.DataFrame:
     return frame[["arm", *[c for c in frame.columns if c != "arm"]]]
 
 
-def code_lists(exposed: Cohort, comparator: Cohort, more: pd.DataFrame | None = None) -> Result:
-    """Each code list with how many records and persons it matched."""
-    import pandas as pd
+def code_lists(protocol: Protocol, source: Any) -> Result:
+    """Each code list of the protocol with how many records and persons it matched."""
+    from clinops.build.codes import matches
 
-    parts = [c.codes for c in (exposed, comparator)] + ([more] if more is not None else [])
-    frame = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
-    labels = {"list": "Code list", "code": "Code", "description": "Description", "domain": "Domain"}
-    columns = [Column(c, labels.get(c, c.replace("_", " ").capitalize())) for c in frame.columns if c in labels]
-    columns += [Column(c, c.capitalize(), "count", "n") for c in ("records", "persons") if c in frame.columns]
+    frame = matches(events_of(protocol), source)
+    whole = frame["concept_id"].isna() & frame["source_code"].isna()
+    frame = frame.assign(code=frame["source_code"].fillna(frame["concept_id"].astype("string")).fillna("all codes"))
+    columns = (
+        Column("code", "Code"),
+        Column("description", "Description"),
+        Column("vocabulary", "Vocabulary"),
+        Column("records", "Records", "count", "n"),
+        Column("persons", "Persons", "count", "n"),
+    )
+    said = tuple(dict.fromkeys(note for note in frame["note"] if note))
     return Result(
-        "code_lists", "Code lists and what they matched in these records", frame, tuple(columns),
-        notes=("Counts are over the whole source, before any rule of eligibility.",),
-        sentence=f"{frame['list'].nunique()} code lists define the arms, covariates and outcomes.",
+        "code_lists", "Code lists and what they matched in these records", frame, columns,
+        notes=("Counts are over the whole source, before any rule of eligibility.", *said),
+        sentence=f"{int(whole.sum())} code lists define the arms, covariates and outcomes.", group_by="list",
     )  # fmt: skip
+
+
+def events_of(protocol: Protocol) -> list[Events]:
+    """Every set of coded events that the protocol names, once each, in the order of reading."""
+    found: list[Events | None] = []
+    for arm in (protocol.exposed, protocol.comparator):
+        found.append(arm.entry.events)
+        found += [s.events for s in arm.steps if isinstance(s, Has | Lacks)]
+        found += [e for e in arm.exit if isinstance(e, Events)]
+    if protocol.programme is not None:
+        found += [protocol.programme.offer, protocol.programme.activation, protocol.programme.engagement]
+    found += [e for e in protocol.follow_up.censor if isinstance(e, Events)]
+    found += [m.events for m in protocol.measures]
+    return [e for e in dict.fromkeys(found) if e is not None and e.codes is not None]
 
 
 def target_trial(protocol: Protocol, source: Any) -> Result:
@@ -119,7 +142,7 @@ def _defined_by(arm: CohortDefinition, other: CohortDefinition) -> str:
 
 def _capture(protocol: Protocol, source: Any) -> str:
     rule = protocol.follow_up.capture
-    return f"As recorded; the source captures {source.capture_label}" + (f" ({rule})" if rule else "")
+    return f"As recorded; the source captures {capture_of(source)}" + (f" ({rule})" if rule else "")
 
 
 def study_diagram(protocol: Protocol) -> Result:
@@ -168,3 +191,44 @@ def _follow_up_bars(protocol: Protocol) -> list[tuple[str, float | None, float |
     other = {m.window for m in protocol.outcomes if m.window and m.window != window}
     bars += [(f"Outcomes over {w}", w.start, w.end, "follow-up") for w in sorted(other, key=str)]
     return bars
+
+
+def funnel(protocol: Protocol, baseline: Baseline) -> Result:
+    """How far each arm went, from eligible to engaged, each step with its denominator."""
+    import pandas as pd
+
+    title = "Reach: from eligible to engaged"
+    if protocol.programme is None:
+        frame = pd.DataFrame({"not possible": ["The protocol describes no programme."]})
+        return Result("funnel", title, frame, sentence="Not possible: the protocol describes no programme.")
+    from clinops.build.rows import funnel as counted
+
+    frame = counted(protocol, baseline)
+    names = {1: protocol.exposed.name, 0: protocol.comparator.name}
+    first = frame.groupby("arm")["n"].transform("first")
+    frame = frame.assign(arm=frame["arm"].map(names), eligible=first, stage=frame["stage"].str.capitalize())
+    columns = (
+        Column("stage", "Stage"),
+        Column("n", "Persons", "percent", "n/eligible (%)", denominator="eligible"),
+    )
+    exposed = frame[frame["arm"] == protocol.exposed.name]
+    parts = [f"{row['stage'].lower()} {row['n']:,}" for _, row in exposed.iterrows()]
+    return Result(
+        "funnel", title, frame, columns, ("People choose to activate and to engage: those who do differ from those who "
+        "do not, so this is a description and not an effect.",),
+        f"Of {protocol.exposed.name}: {', '.join(parts)}.", group_by="arm",
+        figure=None,
+    )  # fmt: skip
+
+
+def limits(not_possible: tuple[tuple[str, str], ...], set_aside: tuple[tuple[str, int, str], ...]) -> Result:
+    """What could not be shown, and what of the records was set aside, with counts and reasons."""
+    import pandas as pd
+
+    lost = [{"kind": "Not possible", "what": what, "count": None, "why": why} for what, why in not_possible]
+    aside = [{"kind": "Set aside or noted", "what": w, "count": n, "why": why} for w, n, why in set_aside]
+    frame = pd.DataFrame([*lost, *aside], columns=["kind", "what", "count", "why"]).astype({"count": "Int64"})
+    columns = (Column("what", "What"), Column("count", "Rows", "count", "n"), Column("why", "Why"))
+    sentence = f"{len(lost)} things could not be measured here; {len(aside)} notes say what was set aside."
+    return Result("limits", "What was not possible, and what was set aside", frame, columns, sentence=sentence,
+                  group_by="kind")  # fmt: skip

@@ -1,0 +1,195 @@
+"""Checks that can fail: each observes something, holds it against a threshold and says why it matters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops.analyse.dataset import Dataset
+from clinops.analyse.effects import RELATIVE
+from clinops.analyse.exhibits.effects import pick
+from clinops.define.findings import Findings
+from clinops.define.measures import Measure
+from clinops.define.protocol import Protocol
+from clinops.results.result import Check, Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLLOW_UP_GAP = 0.05
+"""Arms whose observed share of the window differs by more than this are watched unequally."""
+
+
+def design_check(findings: Findings, protocol: Protocol) -> Check:
+    """Whether the protocol passed lint without an allowance."""
+    frame = findings.frame
+    allowed = findings.allowed
+    said = (
+        f"{len(allowed)} design error(s) were allowed by name: {', '.join(f.rule for f in allowed)}."
+        if allowed
+        else f"No design error; {len(findings.warnings)} warning(s)."
+    )
+    columns = (
+        Column("severity", "Severity"), Column("rule", "Rule"), Column("what", "What was found"),
+        Column("why", "Why it biases"), Column("remedy", "Remedy"), Column("allowed", "Allowed, because"),
+    )  # fmt: skip
+    return Check(
+        "check_design", "Does the design avoid the known mistakes?", frame, columns, sentence=said,
+        observed=len(allowed) + len(findings.errors), threshold=0, passed=not allowed and not findings.errors,
+        why="A design error biases the estimate whatever the size of the data.",
+    )  # fmt: skip
+
+
+def follow_up_check(data: Dataset, outcomes: pd.DataFrame, protocol: Protocol) -> Check:
+    """Whether both arms were watched for the same share of the window."""
+    import pandas as pd
+
+    window = protocol.follow_up.window
+    days = outcomes["observed_days"].to_numpy(dtype=float)
+    length = float(window.length or np.nanmax(days))
+    rows = []
+    for name, arm in ((protocol.exposed.name, data.exposed), (protocol.comparator.name, ~data.exposed)):
+        ends = outcomes.loc[arm, "end_reason"].value_counts()
+        row: dict[str, Any] = {"arm": name, "n": int(arm.sum()), "share": float(days[arm].mean()) / length}
+        row |= {f"end_{reason}": int(ends.get(reason, 0)) for reason in sorted(outcomes["end_reason"].unique())}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    gap = abs(frame["share"].iloc[0] - frame["share"].iloc[1])
+    reasons = [c for c in frame.columns if c.startswith("end_")]
+    columns = (
+        Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
+        Column("share", "Share of the window observed", "fraction"),
+        *(Column(c, f"Ended by {c.removeprefix('end_')}", "percent", "n (%)", denominator="n") for c in reasons),
+    )  # fmt: skip
+    return Check(
+        "check_follow_up", "Were both arms watched alike?", frame, columns,
+        sentence=f"The arms were observed for {100 * frame['share'].iloc[0]:.1f}% and {100 * frame['share'].iloc[1]:.1f}% "
+        "of the window.",
+        observed=gap, threshold=FOLLOW_UP_GAP, passed=bool(gap <= FOLLOW_UP_GAP),
+        why="Where one arm is lost sooner, its costs and events are missed more often.",
+    )  # fmt: skip
+
+
+def negative_control_check(estimates: pd.DataFrame, protocol: Protocol) -> Check:
+    """Whether outcomes that the exposure cannot change show no effect, allowing for their number."""
+    import pandas as pd
+
+    rows = [_control(estimates, protocol, m) for m in protocol.negative_controls]
+    found = [r for r in rows if r is not None]
+    frame = pd.DataFrame(found, columns=["measure", *_CONTROL])
+    tested = frame["p_value"].dropna()
+    threshold = 0.05 / max(len(tested), 1)
+    smallest = float(tested.min()) if len(tested) else float("nan")
+    passed = bool(smallest >= threshold) if len(tested) else None
+    columns = (
+        Column("measure", "Negative control"),
+        Column("events_exposed", protocol.exposed.name, "count", "events"),
+        Column("events_comparator", protocol.comparator.name, "count", "events"),
+        Column("crude", "Crude", "ratio", "ratio (95% CI)", low="crude_low", high="crude_high", of=_EVENTS),
+        Column("adjusted", "Adjusted", "ratio", "ratio (95% CI)", low="adjusted_low", high="adjusted_high", of=_EVENTS),
+    )
+    said = (
+        f"{len(tested)} negative controls; the smallest P is {smallest:.3f} against a threshold of {threshold:.3f} "
+        "(0.05 divided by their number)."
+        if len(tested)
+        else "No negative control could be measured."
+    )
+    notes = ("A single negative control says little.",) if len(tested) == 1 else ()
+    return Check(
+        "check_negative_controls", "Do outcomes that cannot be affected show no effect?", frame, columns, notes, said,
+        observed=smallest, threshold=threshold, passed=passed,
+        why="An effect on an outcome that the exposure cannot change is confounding or unequal observation, and the "
+        "other estimates share it.",
+    )  # fmt: skip
+
+
+_EVENTS = ("events_exposed", "events_comparator")
+_CONTROL = (
+    "events_exposed", "events_comparator", "crude", "crude_low", "crude_high", "adjusted", "adjusted_low",
+    "adjusted_high", "p_value",
+)  # fmt: skip
+
+
+def _control(estimates: pd.DataFrame, protocol: Protocol, measure: Measure) -> dict[str, Any] | None:
+    scale = RELATIVE[measure.measure]
+    adjusted = pick(estimates, measure, scale, protocol.adjust.label, "negative control")
+    crude = pick(estimates, measure, scale, "crude", "negative control")
+    if adjusted is None:
+        return None
+    row = {"measure": measure.name, "p_value": _number(adjusted["p_value"])}
+    row |= {name: adjusted[name] for name in _EVENTS}
+    for name, found in (("crude", crude), ("adjusted", adjusted)):
+        for end, column in (("", "estimate"), ("_low", "conf_low"), ("_high", "conf_high")):
+            row[f"{name}{end}"] = np.nan if found is None else _number(found[column])
+    return row
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None or value != value else float(value)
+
+
+def e_values(data: Dataset, estimates: pd.DataFrame, protocol: Protocol) -> Check:
+    """How strong an unmeasured confounder would have to be; a description, never a verdict."""
+    import pandas as pd
+
+    rows = [r for m in protocol.outcomes if data.has(m) and (r := _e_value(data, estimates, protocol, m)) is not None]
+    frame = pd.DataFrame(rows, columns=["measure", "scale", "estimate", "low", "high", "e_value", "e_limit"])
+    columns = (
+        Column("measure", "Outcome"), Column("scale", "Scale"),
+        Column("estimate", "Adjusted (95% CI)", "ratio", low="low", high="high"),
+        Column("e_value", "E-value", "ratio"), Column("e_limit", "E-value of the limit nearer no effect", "ratio"),
+    )  # fmt: skip
+    primary = frame.head(1)
+    said = "No ratio could be estimated."
+    if len(primary):
+        row = primary.iloc[0]
+        said = (
+            f"{row['measure']}: a confounder would need risk ratios of {row['e_value']:.2f} with both exposure and "
+            f"outcome to explain the estimate, {row['e_limit']:.2f} to move the interval to no effect."
+        )
+    return Check(
+        "e_values", "How strong would unmeasured confounding have to be?", frame, columns,
+        ("An E-value has no threshold: whether such a confounder is likely is a judgement about the setting.",
+         "Costs and days: approximated from the difference in standard deviations (VanderWeele and Ding 2017)."),
+        said, observed=None if frame.empty else float(frame["e_value"].iloc[0]), threshold=None, passed=None,
+        why="Adjustment reaches only what was measured.",
+    )  # fmt: skip
+
+
+def _e_value(data: Dataset, estimates: pd.DataFrame, protocol: Protocol, measure: Measure) -> dict[str, Any] | None:
+    from clinops.stats import sensitivity
+
+    scale = RELATIVE[measure.measure]
+    if measure.measure in ("cost", "days at home", "value"):
+        scale = "mean difference"
+    row = pick(estimates, measure, scale, protocol.adjust.label)
+    if row is None or pd_isna(row["estimate"]):
+        return None
+    estimate, low, high = (_number(row[c]) for c in ("estimate", "conf_low", "conf_high"))
+    if scale == "mean difference":
+        spread = float(np.nanstd(data.column(measure), ddof=1))
+        if not spread > 0:
+            return None
+        found = sensitivity.evalue_md(estimate / spread, se=_number(row["std_error"]) / spread)
+        ratio = pick(estimates, measure, "mean ratio", protocol.adjust.label)
+        if ratio is not None:
+            estimate, low, high = (_number(ratio[c]) for c in ("estimate", "conf_low", "conf_high"))
+            scale = "mean ratio"
+    elif scale == "hazard ratio":
+        events = float(row["events_exposed"] + row["events_comparator"])
+        rare = events / max(float(row["n_exposed"] + row["n_comparator"]), 1) < 0.15
+        found = sensitivity.evalue_hr(estimate, low, high, rare=rare)
+    else:
+        found = sensitivity.evalue_rr(estimate, low, high)
+    return {
+        "measure": measure.name, "scale": scale, "estimate": estimate, "low": low, "high": high,
+        "e_value": found.point, "e_limit": found.limit,
+    }  # fmt: skip
+
+
+def pd_isna(value: Any) -> bool:
+    """Whether a cell of the long frame is missing, in any of pandas' spellings."""
+    import pandas as pd
+
+    return bool(pd.isna(value))

@@ -1,0 +1,114 @@
+"""The first page: the evaluation as a structured abstract, filled from results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops.analyse.capture import capture_of
+from clinops.analyse.dataset import Dataset
+from clinops.analyse.effects import MAIN
+from clinops.analyse.exhibits.effects import effect_frame, pick
+from clinops.define.measures import Measure
+from clinops.define.protocol import Protocol
+from clinops.results.result import Column, Figure, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORDER = ("primary", "safety", "balancing", "secondary")
+
+
+def facts(protocol: Protocol, source: Any, data: Dataset) -> dict[str, str]:
+    """The design in labelled sentences."""
+    exposed, comparator = protocol.exposed, protocol.comparator
+    first, last = source.span
+    dates = data.baseline["index_date"]
+    same = exposed.entry == comparator.entry
+    zero = f"{exposed.entry.label}" if same else f"{exposed.entry.label}; {comparator.entry.label.lower()}"
+    counts = [
+        f"{int(arm.sum()):,} {name}" for arm, name in ((data.exposed, exposed.name), (~data.exposed, comparator.name))
+    ]
+    rule = f"; {protocol.follow_up.capture}" if protocol.follow_up.capture else ""
+    return {
+        "question": protocol.question,
+        "who_v_whom": f"{exposed.name} v {comparator.name}",
+        "time_zero": f"{zero} ({exposed.entry.which}); follow-up {protocol.follow_up.window}",
+        "period": f"Index dates {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; records {first} to {last}",
+        "n": " and ".join(counts),
+        "capture": f"{source.name}: {capture_of(source)}{rule}",
+    }
+
+
+def detectable_sentence(found: tuple[float, str] | None, measure: Measure | None) -> str:
+    """The smallest effect that could have been seen beside the smallest worth having."""
+    if found is None or measure is None:
+        return ""
+    size, unit = found
+    seen = f"{size:,.1f} {unit}" if np.isfinite(size) else "no difference at all"
+    worth = "the protocol does not say which difference would be worth having"
+    if measure.worthwhile is not None:
+        scale = 1000 if unit.startswith("per 1,000") else 1
+        worth = f"the smallest worth having is {measure.worthwhile * scale:,.1f}"
+    return f"With these persons a difference of {seen} in {measure.name.lower()} could be seen (power 80%); {worth}."
+
+
+def main_table(estimates: pd.DataFrame, protocol: Protocol, unit: str) -> Result:
+    """The primary outcome, then safety and the rest: each arm, the difference and its interval."""
+    ordered = sorted(protocol.outcomes, key=lambda m: ORDER.index(m.role or "secondary"))
+    frame = effect_frame(estimates, protocol, tuple(ordered), "main")
+    frame = frame[frame["scale"] != "PMPM difference"].reset_index(drop=True)
+    counts = ("events_exposed", "events_comparator")
+    said = frame["unit"].str.replace("currency", unit, regex=False)
+    frame = frame.assign(unit=said)
+    columns = (
+        Column("measure", "Outcome"), Column("role", "Role"), Column("unit", "Unit"),
+        Column("value_exposed", protocol.exposed.name, "number1", of="events_exposed", format_by="format"),
+        Column("value_comparator", protocol.comparator.name, "number1", of="events_comparator", format_by="format"),
+        Column("difference_estimate", "Difference (95% CI)", "number1", of=counts, format_by="format",
+               low="difference_low", high="difference_high"),
+    )  # fmt: skip
+    return Result("main", f"Main results, {protocol.adjust.label}", frame, columns,
+                  ("Values are adjusted; a risk is the cumulative risk by the end of the window.",))  # fmt: skip
+
+
+def strip(estimates: pd.DataFrame, protocol: Protocol, truth: float | None, unit: str) -> Result | None:
+    """Naive beside adjusted (and the truth, where it is known), on one slim axis."""
+    import pandas as pd
+
+    primary = protocol.primary
+    if primary is None:
+        return None
+    scale = MAIN[primary.measure]
+    rows = []
+    for label, adjustment in (("Crude", "crude"), (f"Adjusted: {protocol.adjust.label}", protocol.adjust.label)):
+        row = pick(estimates, primary, scale, adjustment)
+        if row is not None and (adjustment != "crude" or protocol.adjust.method != "none" or label == "Crude"):
+            rows.append({"label": label, "estimate": row["estimate"], "low": row["conf_low"], "high": row["conf_high"]})
+    if truth is not None:
+        rows.append({"label": "Truth (simulated)", "estimate": truth, "low": np.nan, "high": np.nan})
+    frame = pd.DataFrame(rows).drop_duplicates("label", ignore_index=True)
+    said = str(pick_unit(estimates, primary, scale)).replace("currency", unit)
+    per = 1000 if said.startswith("per 1,000") else 1
+    options = {
+        "unit": said, "null": 0.0, "better": primary.better,
+        "worthwhile": None if primary.worthwhile is None else primary.worthwhile * per,
+    }  # fmt: skip
+    columns = (
+        Column("label", "Comparison"),
+        Column("estimate", f"Difference, {said} (95% CI)", "number1", low="low", high="high"),
+    )
+    known = f" The truth is {truth:,.1f}." if truth is not None else ""
+    values = {r["label"].split(":")[0]: r["estimate"] for r in rows}
+    sentence = (
+        f"{primary.name}: " + "; ".join(f"{k.lower()} {v:,.1f}" for k, v in values.items() if v == v) + f" {said}."
+    )
+    return Result("strip", f"Naive beside adjusted: {primary.name}", frame, columns, sentence=sentence + known,
+                  figure=Figure("strip", frame, options), alt=sentence + known)  # fmt: skip
+
+
+def pick_unit(estimates: pd.DataFrame, measure: Measure, scale: str) -> str:
+    """The unit that a measure's scale is printed in."""
+    rows = estimates[(estimates["measure"] == measure.name) & (estimates["scale"] == scale)]["unit"].dropna()
+    return str(rows.iloc[0]) if len(rows) else ""

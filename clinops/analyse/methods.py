@@ -1,0 +1,119 @@
+"""The methods paragraph, made from the protocol and what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clinops.analyse.adjust import ESTIMANDS, Adjusted
+from clinops.analyse.capture import capture_of
+from clinops.define.measures import SCORE_KINDS
+from clinops.define.protocol import Protocol
+from clinops.define.steps import Step
+
+
+def methods(protocol: Protocol, source: Any, adjusted: Adjusted, version: str, age_rule: str) -> str:
+    """Return the methods in prose that a paper could carry; every number in it comes from the run."""
+    parts = [
+        _source(source),
+        _arms(protocol),
+        _follow_up(protocol),
+        _covariates(protocol, adjusted, age_rule),
+        _adjustment(protocol, adjusted),
+        _outcomes(protocol),
+        _conventions(protocol, version),
+    ]
+    return "\n\n".join(parts)
+
+
+def _source(source: Any) -> str:
+    first, last = source.span
+    kind = "synthetic records" if source.synthetic else "records"
+    return (
+        f"**Data.** {source.name}: {kind} in {source.model}, {source.persons:,} persons, {first} to {last}. "
+        f"The source captures {capture_of(source)}."
+    )
+
+
+def _arms(protocol: Protocol) -> str:
+    exposed, comparator = protocol.exposed, protocol.comparator
+    shared = [s for s in exposed.steps if s in comparator.steps]
+    return (
+        f"**Arms.** {exposed.name} entered at '{exposed.entry.label.lower()}' ({exposed.entry.which}), "
+        f"{comparator.name} at '{comparator.entry.label.lower()}' ({comparator.entry.which}). "
+        f"Both had to meet: {_listed(shared)}. {exposed.name} besides: {_listed(_own(exposed.steps, shared))}. "
+        f"{comparator.name} besides: {_listed(_own(comparator.steps, shared))}. The order of the rules is that of "
+        "the attrition table."
+    )
+
+
+def _own(steps: tuple[Step, ...], shared: list[Step]) -> list[Step]:
+    return [s for s in steps if s not in shared]
+
+
+def _listed(steps: list[Step]) -> str:
+    return "; ".join(s.label[0].lower() + s.label[1:] for s in steps) or "nothing more"
+
+
+def _follow_up(protocol: Protocol) -> str:
+    ends = ", ".join(e if isinstance(e, str) else e.label for e in protocol.follow_up.censor)
+    rule = f" Capture: {protocol.follow_up.capture}." if protocol.follow_up.capture else ""
+    return (
+        f"**Follow-up.** {str(protocol.follow_up.window).capitalize()} from the index date (day 0), ending early at "
+        f"{ends}. Windows include both ends; day 0 is neither baseline nor outcome; events and deaths precede "
+        f"censoring on the same day.{rule}"
+    )
+
+
+def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
+    used = {t.measure.id for t in adjusted.design.terms} if adjusted.design else set()
+    names = [m.name for m in protocol.covariates if m.id in used]
+    left = [m.name for m in protocol.covariates if m.id not in used] if adjusted.design else []
+    scores = [f"{m.name} with {m.weights} weights" for m in protocol.covariates if m.measure in SCORE_KINDS]
+    text = f"**Covariates.** {', '.join(names) or 'None'}."
+    if scores:
+        text += f" {'; '.join(scores)} (Quan 2005 code lists)."
+    if left:
+        text += f" Not used, since they could not be measured or do not vary: {', '.join(left)}."
+    return (
+        text
+        + f" Age at index: {age_rule}. Counts and costs entered as log(1 + x); missing numbers as the mean with an indicator."
+    )
+
+
+def _adjustment(protocol: Protocol, adjusted: Adjusted) -> str:
+    if protocol.adjust.method == "none":
+        return "**Analysis.** The arms are compared as they are."
+    score = (
+        "logistic regression"
+        if protocol.adjust.penalty is None
+        else f"{protocol.adjust.penalty.upper()}-penalised logistic regression"
+    )
+    variance = (
+        f"takes the weights as known and is clustered by {adjusted.cluster_name}"
+        if adjusted.known_weights
+        else f"accounts for the estimation of the score (M-estimation) and is clustered by {adjusted.cluster_name}"
+    )
+    return (
+        f"**Analysis.** Estimand: {ESTIMANDS[protocol.estimand]}. Propensity score by {score}; {adjusted.label}. "
+        f"The variance of means, risks and rates {variance}. Hazard ratios (Cox, Efron ties) have a robust variance that takes "
+        "the weights as known."
+    )
+
+
+def _outcomes(protocol: Protocol) -> str:
+    primary = protocol.primary
+    lines = f"Primary: {primary.name}" if primary else "No primary outcome"
+    if primary is not None and primary.worthwhile is not None:
+        lines += f" (smallest worthwhile difference {primary.worthwhile:g})"
+    others = [f"{m.name} ({m.role})" for m in protocol.outcomes if m is not primary]
+    controls = [m.name for m in protocol.negative_controls]
+    return f"**Outcomes.** {lines}. Others: {', '.join(others) or 'none'}. Negative controls: {', '.join(controls) or 'none'}."
+
+
+def _conventions(protocol: Protocol, version: str) -> str:
+    price = f" Prices of {protocol.price_year}." if protocol.price_year else " Prices as recorded, not inflated."
+    return (
+        f"**Reporting.** Intervals are 95%; P values are two-sided and unadjusted for the number of outcomes. "
+        f"Counts of 1 to {protocol.min_cell - 1} print <{protocol.min_cell}. Perspective: {protocol.perspective}.{price} "
+        f"Protocol {protocol.hash[:8]}, clinops {version}, seed {protocol.seed}."
+    )

@@ -1,0 +1,62 @@
+"""The truth of simulated records, for the estimand that was estimated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clinops.analyse.adjust import Adjusted
+from clinops.analyse.dataset import Dataset
+from clinops.define.measures import Measure
+from clinops.define.protocol import Protocol
+
+
+def true_effect(source: Any, data: Dataset, protocol: Protocol, adjusted: Adjusted) -> float | None:
+    """Average the known difference between both potential outcomes over whom the estimand speaks of.
+
+    Parameters
+    ----------
+    source : its `truth` is the path of a file with person_id, index_date and, for each outcome, the
+        potential outcomes without (`..._0`) and with (`..._1`) the offer; None on anything but a simulated world.
+    data : the analysed entries.
+    protocol, adjusted : say whose average: the exposed's (ATT, or those matched), everybody's (ATE) or the
+        overlap population's.
+
+    Returns
+    -------
+    The true mean difference of the primary outcome over the world's horizon, None where it is not known: no
+    simulated world, another outcome or another window than the world's.
+    """
+    path, primary = getattr(source, "truth", None), protocol.primary
+    column = None if primary is None else truth_column(primary)
+    if path is None or column is None or primary is None or primary.window is None:
+        return None
+    import pyarrow.parquet as pq
+
+    if (primary.window.start, primary.window.end) != (1, 365):
+        return None
+    known = pq.read_table(path, columns=["person_id", "index_date", f"{column}_0", f"{column}_1"]).to_pandas()
+    known["index_date"] = known["index_date"].astype("datetime64[s]")
+    keys = data.baseline[["person_id", "index_date"]].astype({"index_date": "datetime64[s]"})
+    joined = keys.merge(known, how="left", on=["person_id", "index_date"], validate="many_to_one")
+    difference = (joined[f"{column}_1"] - joined[f"{column}_0"]).to_numpy(dtype=float)
+    weights = _population(data, adjusted)
+    if np.isnan(difference[weights > 0]).any():
+        return None
+    return float(np.average(np.nan_to_num(difference), weights=weights))
+
+
+def truth_column(measure: Measure) -> str | None:
+    """The world's own name for a measure."""
+    if measure.measure == "cost" and measure.amount == "allowed":
+        return f"cost_{measure.category}"
+    return "days_at_home" if measure.measure == "days at home" else None
+
+
+def _population(data: Dataset, adjusted: Adjusted) -> np.ndarray:
+    if adjusted.adjustment.estimand == "att":
+        return np.where(data.exposed, adjusted.weights, 0.0)
+    if adjusted.adjustment.estimand == "overlap" and adjusted.propensity is not None:
+        return adjusted.propensity.score * (1 - adjusted.propensity.score)
+    return np.ones(len(data))

@@ -1,0 +1,125 @@
+"""The verdict in words, the threats to it, and the smallest effect that could have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops.analyse.dataset import Dataset
+from clinops.define.measures import Measure
+from clinops.define.protocol import Protocol
+from clinops.results.result import Check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BENEFIT, HARM, UNCERTAIN, NEITHER, UNREADABLE = (
+    "benefit", "harm", "too uncertain", "no worthwhile difference", "not interpretable",
+)  # fmt: skip
+DECISIVE = ("check_balance", "check_overlap", "check_follow_up", "check_negative_controls")
+"""Checks whose failure makes an estimate unreadable, whatever its interval."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to the protocol's question: a label and the sentence that says why."""
+
+    label: str
+    sentence: str
+
+
+def verdict(row: pd.Series | None, measure: Measure | None, checks: Iterable[Check]) -> Verdict:
+    """Judge the primary outcome: its interval against no effect and the smallest worthwhile one.
+
+    A failed decisive check comes first: an estimate that cannot be read is neither benefit nor harm.
+    """
+    failed = [c for c in checks if c.name in DECISIVE and c.passed is False]
+    if failed:
+        listed = "; ".join(c.sentence.rstrip(".") for c in failed)
+        return Verdict(UNREADABLE, f"{len(failed)} check(s) failed, so the estimate cannot be read: {listed}.")
+    if measure is None or row is None:
+        return Verdict(UNREADABLE, "The protocol names no primary outcome that these records can give.")
+    estimate, low, high = (float(row[c]) if row[c] == row[c] else np.nan for c in ("estimate", "conf_low", "conf_high"))
+    if not np.isfinite([estimate, low, high]).all():
+        return Verdict(UNREADABLE, f"The effect on {measure.name} cannot be estimated: {row['note']}.")
+    unit = row["unit"]
+    interval = f"{estimate:,.1f} {unit} (95% CI {low:,.1f} to {high:,.1f})"
+    return _judged(measure, interval, low, high, _in_unit(measure, str(unit)))
+
+
+def _in_unit(measure: Measure, unit: str) -> float | None:
+    """The smallest worthwhile difference in the unit of the estimate (a risk is shown per 1,000)."""
+    if measure.worthwhile is None:
+        return None
+    return measure.worthwhile * (1000 if unit.startswith("per 1,000") else 1)
+
+
+def _judged(measure: Measure, interval: str, low: float, high: float, worthwhile: float | None) -> Verdict:
+    good, bad = (high < 0, low > 0) if measure.better != "higher" else (low > 0, high < 0)
+    inside = worthwhile is not None and max(abs(low), abs(high)) < worthwhile
+    if inside:
+        size = f"the smallest worthwhile difference, {worthwhile:,.1f}"
+        return Verdict(NEITHER, f"{measure.name}: {interval}; the whole interval is smaller than {size}.")
+    if measure.better is None and (good or bad):
+        return Verdict(UNCERTAIN, f"{measure.name}: {interval}; the protocol does not say which direction is better.")
+    if good:
+        return Verdict(BENEFIT, f"{measure.name}: {interval}; the whole interval is on the better side.")
+    if bad:
+        return Verdict(HARM, f"{measure.name}: {interval}; the whole interval is on the worse side.")
+    return Verdict(UNCERTAIN, f"{measure.name}: {interval}; both a benefit and a harm are compatible with the data.")
+
+
+def detectable(data: Dataset, measure: Measure | None, sizes: dict[str, float]) -> tuple[float, str] | None:
+    """Return the smallest difference that these persons could have shown (power 80%), in the measure's unit.
+
+    From the effective sample sizes after adjustment and the outcome's spread (its risk, for an event)
+    in the comparator; the exposed's outcomes are not used.
+    """
+    from clinops.stats.power import detectable_difference_means, detectable_difference_proportions
+
+    if measure is None or not data.has(measure):
+        return None
+    comparator = data.column(measure)[~data.exposed]
+    if measure.measure in ("any", "time to"):
+        changes = detectable_difference_proportions(float(comparator.mean()), sizes["exposed"], sizes["comparator"])
+        rise = changes[1] if measure.better != "higher" and np.isnan(changes[0]) else -changes[0]
+        return 1000 * float(rise), "per 1,000 persons"
+    if measure.measure == "count":
+        years = data.days(measure)[~data.exposed].mean() / 365.25
+        found = detectable_difference_means(float(comparator.std(ddof=1)), sizes["exposed"], sizes["comparator"])
+        return (1000 * found / years, "per 1,000 person-years") if years > 0 else None
+    found = detectable_difference_means(float(np.nanstd(comparator, ddof=1)), sizes["exposed"], sizes["comparator"])
+    return found, "currency per person" if measure.measure == "cost" else "per person"
+
+
+def threats(
+    protocol: Protocol, source: Any, checks: Iterable[Check], e_value: float | None, share_unmatched: float,
+    complete: float, not_possible: Iterable[tuple[str, str]],
+) -> tuple[str, ...]:  # fmt: skip
+    """The three largest threats to the answer, gravest first."""
+    found = [(0, f"{c.title} No: {c.sentence} {c.why}") for c in checks if c.passed is False]
+    if protocol.assignment != "random":
+        strength = f" A confounder would need risk ratios of {e_value:.2f} with both to explain it." if e_value else ""
+        found.append(
+            (2, f"The exposure was chosen, not drawn: what the covariates miss is not adjusted for.{strength}")
+        )
+    if source.capture == "ehr":
+        found.append(
+            (1, "The source sees only care given inside it; care elsewhere is neither counted nor paid for here.")
+        )
+    if share_unmatched > 0.05:
+        found.append((2, f"{100 * share_unmatched:.0f}% of the exposed found no match and are not spoken for."))
+    if complete < 0.9:
+        found.append(
+            (3, f"Only {100 * complete:.0f}% were observed for the whole window; censoring is taken as uninformative.")
+        )
+    if missing := [what for what, _ in not_possible]:
+        found.append(
+            (4, f"Not measurable in these records: {', '.join(missing[:4])}{' and more' * (len(missing) > 4)}.")
+        )
+    found.append((5, "One source and one period: another population may respond otherwise."))
+    found.append((6, "Codes stand for conditions and events; their accuracy was not validated here."))
+    return tuple(text for _, text in sorted(found, key=lambda pair: pair[0])[:3])

@@ -1,0 +1,448 @@
+"""The study: a protocol bound to a source, with each stage computed once and only when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops._version import __version__
+from clinops.analyse import checks, front, verdict
+from clinops.analyse.adjust import Adjusted, adjust
+from clinops.analyse.dataset import Dataset, Floats
+from clinops.analyse.effects import MAIN
+from clinops.analyse.exhibits import balance, curves, design, outcomes
+from clinops.analyse.exhibits import effects as shown
+from clinops.analyse.exhibits.effects import pick
+from clinops.define.findings import Findings
+from clinops.define.measures import Measure
+from clinops.define.protocol import Protocol
+from clinops.define.windows import Window
+from clinops.results.result import Check, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clinops.build.cohorts import Cohort
+    from clinops.build.rows import Baseline, Outcomes
+    from clinops.results.front import FrontPage
+
+TREND_MONTHS = 12
+
+
+class Study:
+    """A protocol on a source. The design is linted when the study is made; an error stops it there.
+
+    Stages come in order (cohorts, baseline, adjustment, outcomes, estimates) and are kept; every exhibit
+    is a `Result` or a `Check` that renders in a notebook and has its numbers in ``.frame``. Design-stage
+    exhibits never read outcomes. Counts below the protocol's smallest cell are hidden in all of them.
+
+    Parameters
+    ----------
+    protocol : the design.
+    source : from `connect`.
+
+    Raises
+    ------
+    DesignError : lint found errors that the protocol does not allow by name.
+    """
+
+    def __init__(self, protocol: Protocol, source: Any) -> None:
+        self.protocol = protocol
+        self.source = source
+        self.findings: Findings = protocol.lint(source)
+        self.findings.raise_if_stopped()
+        self._shown: dict[str, Result] = {}
+
+    # --- stages ---------------------------------------------------------------------------------
+
+    @cached_property
+    def exposed(self) -> Cohort:
+        """The exposed cohort, with its attrition."""
+        from clinops.build.cohorts import build
+
+        return build(self.protocol.exposed, self.source)
+
+    @cached_property
+    def comparator(self) -> Cohort:
+        """The comparator cohort, with its attrition."""
+        from clinops.build.cohorts import build
+
+        return build(self.protocol.comparator, self.source)
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """One row a person-entry of either arm, with the covariates."""
+        from clinops.build import rows
+
+        return rows.baseline(self.protocol, self.exposed, self.comparator)
+
+    @cached_property
+    def design(self) -> Dataset:
+        """The baseline as arrays; knows no outcome."""
+        return Dataset(self.baseline.frame)
+
+    @cached_property
+    def adjusted(self) -> Adjusted:
+        """The main adjustment: weights or matched sets, the score behind them, what the variance respects."""
+        p = self.protocol
+        return adjust(self.design, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What happened to every entry during follow-up."""
+        from clinops.build import rows
+
+        return rows.outcomes(self.protocol, self.baseline)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Baseline and outcomes as arrays."""
+        return self.design.with_outcomes(self.outcomes.frame)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every estimate as a row of the long schema, not yet protected."""
+        from clinops.analyse import estimates as made
+
+        p = self.protocol
+        rows = made.main_rows(self.data, p, self.adjusted, self._months)
+        rows += made.ladder_rows(self.data, p, self.adjusted, self._months)
+        rows += made.subgroup_rows(self.data, p, self._months)
+        rows += made.sensitivity_rows(self.data, p, self._months, self._reread)
+        names = {"exposed": p.exposed.name, "comparator": p.comparator.name, "notebook": "evaluation"}
+        return [names | row for row in rows]
+
+    @cached_property
+    def estimates(self) -> pd.DataFrame:
+        """Every estimate in the one long schema."""
+        from clinops.results.schema import estimates
+
+        return estimates(self.rows)
+
+    def _months(self, data: Dataset, measure: Measure) -> Floats:
+        """Member-months of each row within a measure's window."""
+        from clinops.analyse.months import member_months
+
+        start = float((measure.window.start if measure.window else None) or 1)
+        index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
+        return member_months(index, np.full(len(data), start), start + data.days(measure) - 1)
+
+    def _reread(self, window: Window) -> Dataset:
+        """The same entries with outcomes over another follow-up window."""
+        from clinops.build import rows
+
+        return self.design.with_outcomes(rows.outcomes(self.protocol.over(window), self.baseline).frame)
+
+    # --- exhibits of the design -----------------------------------------------------------------
+
+    @property
+    def attrition(self) -> Result:
+        """Who remains after each rule."""
+        return self._show("attrition", lambda: design.attrition(self.exposed, self.comparator))
+
+    @property
+    def flow(self) -> Result:
+        """Flow diagram of both arms."""
+        return self._show("flow", lambda: design.flow(self.exposed, self.comparator))
+
+    @property
+    def target_trial(self) -> Result:
+        """The target trial and its emulation."""
+        return self._show("target_trial", lambda: design.target_trial(self.protocol, self.source))
+
+    @property
+    def diagram(self) -> Result:
+        """Study-design diagram: what is read when."""
+        return self._show("study_diagram", lambda: design.study_diagram(self.protocol))
+
+    @property
+    def code_lists(self) -> Result:
+        """Code lists with what they matched."""
+        return self._show("code_lists", lambda: design.code_lists(self.protocol, self.source))
+
+    @cached_property
+    def _balances(self) -> balance.Balances:
+        return balance.balances(self.design, self.protocol, self.adjusted)
+
+    @property
+    def balance(self) -> Result:
+        """Baseline before and after adjustment."""
+        make = lambda: balance.baseline_table(self.design, self.protocol, self.adjusted, self._balances)  # noqa: E731
+        return self._show("baseline", make)
+
+    @property
+    def love(self) -> Result:
+        """Love plot."""
+        return self._show("love", lambda: balance.love(self._balances, self.protocol))
+
+    @property
+    def overlap(self) -> Result:
+        """Distribution of the propensity score by arm."""
+        return self._show("overlap", lambda: balance.overlap(self.design, self.protocol, self.adjusted))
+
+    # --- exhibits of what happened --------------------------------------------------------------
+
+    @cached_property
+    def currency(self) -> str:
+        """The currency of the source's costs."""
+        from clinops.analyse.money import currency
+
+        return currency(self.source)
+
+    @property
+    def events(self) -> Result:
+        """Crude events, person-years and rates."""
+        return self._show("crude_events", lambda: outcomes.crude_events(self.data, self.protocol))
+
+    @property
+    def costs(self) -> Result:
+        """Crude cost per person: means, medians, upper tail."""
+        return self._show("crude_costs", self._costs)
+
+    def _costs(self) -> Result:
+        first = next((m for m in self.protocol.outcomes if m.measure == "cost" and self.data.has(m)), None)
+        months = self._months(self.data, first) if first else np.ones(len(self.data))
+        return outcomes.crude_costs(self.data, self.protocol, months, self.currency)
+
+    @property
+    def effects(self) -> Result:
+        """Effects on every outcome, adjusted and crude."""
+        make = lambda: shown.effects_table(self.estimates, self.protocol, self.currency)  # noqa: E731
+        return self._show("effects", make)
+
+    @property
+    def forest(self) -> Result:
+        """Relative effects on one axis."""
+        return self._show("forest", lambda: shown.forest(self.estimates, self.protocol))
+
+    @property
+    def ladder(self) -> Result:
+        """The primary outcome from naive to adjusted."""
+        return self._show("ladder", lambda: shown.ladder(self.estimates, self.protocol, self.currency))
+
+    @property
+    def subgroups(self) -> Result:
+        """The primary outcome in subgroups."""
+        return self._show("subgroups", self._subgroups)
+
+    def _subgroups(self) -> Result:
+        from clinops.analyse.estimates import interactions
+
+        rows = [row for row in self.rows if row["analysis"] == "subgroup"]
+        return shown.subgroups(self.estimates, self.protocol, interactions(rows), self.currency)
+
+    @property
+    def sensitivity(self) -> Result:
+        """The primary outcome under other windows, calipers and estimators."""
+        return self._show("sensitivity", lambda: shown.sensitivity(self.estimates, self.protocol, self.currency))
+
+    @property
+    def survival(self) -> Result:
+        """Cumulative risk by arm of the first outcome that is a time to an event."""
+        return self._show("survival", self._survival)
+
+    def _survival(self) -> Result:
+        timed = [m for m in self.protocol.outcomes if m.measure == "time to" and self.data.has(m)]
+        chosen = next((m for m in timed if m.role == "primary"), timed[0] if timed else None)
+        if chosen is None:
+            return _nothing(
+                "survival", "Cumulative risk", "The protocol has no time to an event that these records give."
+            )
+        return curves.survival(self.data, self.protocol, chosen, self.adjusted)
+
+    @property
+    def cost_trend(self) -> Result:
+        """Cost per member-month by month from index."""
+        return self._show("cost_trend", self._trend)
+
+    def _trend(self) -> Result:
+        from clinops.analyse.months import months_covered
+        from clinops.build import costs, rows
+
+        if reason := costs.impossible(self.source):
+            return _nothing("cost_trend", "Cost per member-month by month from index", reason)
+        months = rows.person_months(self.protocol, self.baseline, "total", TREND_MONTHS, TREND_MONTHS)
+        frame, index = self.outcomes.frame, self.baseline.frame["index_date"].to_numpy(dtype="datetime64[D]")
+        first, last = (frame[c].to_numpy(dtype=float) for c in ("observed_from_day", "end_day"))
+        at, covered = months_covered(index, first, last, TREND_MONTHS, TREND_MONTHS)
+        return curves.cost_trend(self.data, self.protocol, self.adjusted, months, covered, at, self.currency)
+
+    # --- checks and the answer ------------------------------------------------------------------
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Everything that could show the answer to be wrong."""
+        made = {
+            "check_design": lambda: checks.design_check(self.findings, self.protocol),
+            "check_balance": lambda: balance.balance_check(self._balances, self.protocol),
+            "check_overlap": lambda: balance.overlap_check(self.design, self.adjusted),
+            "check_follow_up": lambda: checks.follow_up_check(self.data, self.outcomes.frame, self.protocol),
+            "check_negative_controls": lambda: checks.negative_control_check(self.estimates, self.protocol),
+            "e_values": lambda: checks.e_values(self.data, self.estimates, self.protocol),
+        }
+        return tuple(self._show(name, make) for name, make in made.items())  # type: ignore[misc]
+
+    @cached_property
+    def verdict(self) -> verdict.Verdict:
+        """The answer in a word and a sentence."""
+        return verdict.verdict(self._primary_row, self.protocol.primary, self.checks)
+
+    @property
+    def _primary_row(self) -> pd.Series | None:
+        primary = self.protocol.primary
+        if primary is None:
+            return None
+        return pick(self.estimates, primary, MAIN[primary.measure], self.protocol.adjust.label)
+
+    @property
+    def truth(self) -> float | None:
+        """The true effect on the primary outcome for this study's estimand, on simulated records; else None."""
+        from clinops.analyse.truth import true_effect
+
+        return true_effect(self.source, self.data, self.protocol, self.adjusted)
+
+    @cached_property
+    def front_page(self) -> FrontPage:
+        """The whole evaluation as a structured abstract."""
+        from clinops.results.front import FrontPage
+
+        p = self.protocol
+        sizes = balance.effective_sizes(self.design, self.adjusted)
+        found = verdict.detectable(self.data, p.primary, sizes)
+        judged = self.checks
+        strip = front.strip(self.estimates, p, self.truth, self.currency)
+        return FrontPage(
+            title=p.title, verdict=self.verdict.label, conclusion=self.verdict.sentence,
+            detectable=front.detectable_sentence(found, p.primary),
+            main=self._show("main", lambda: front.main_table(self.estimates, p, self.currency)),
+            money=self.money, strip=None if strip is None else self._show("strip", lambda: strip),
+            threats=self.threats, failed=tuple(c for c in judged if c.passed is False),
+            allowed=tuple((f.rule, f.allowed or "") for f in self.findings.allowed),
+            **front.facts(p, self.source, self.design),
+        )  # fmt: skip
+
+    @property
+    def money(self) -> Result | str:
+        """Gross, fee and net per exposed person; a sentence where there is no money in the records."""
+        from clinops.analyse.money import fee_per_exposed, money_table
+
+        fee = fee_per_exposed(self.data, self.protocol, self.adjusted, self._activation)
+        made = money_table(self.estimates, self.protocol, fee, self.currency)
+        return made if isinstance(made, str) else self._show("money", lambda: made)
+
+    @cached_property
+    def _activation(self) -> np.ndarray | None:
+        """(n,) day of activation, NaN for none; None where the protocol names no activation."""
+        from clinops.build import rows
+
+        if self.protocol.programme is None or self.protocol.programme.activation is None:
+            return None
+        return rows.programme_dates(self.protocol, self.baseline)["activation_day"].to_numpy(dtype=float)
+
+    @property
+    def funnel(self) -> Result:
+        """How far the exposed went: offered, activated, engaged. A description, not an effect."""
+        return self._show("funnel", lambda: design.funnel(self.protocol, self.baseline))
+
+    @property
+    def threats(self) -> tuple[str, ...]:
+        """The three largest threats to the answer."""
+        evalue = next(c for c in self.checks if c.name == "e_values").observed
+        reasons = self.outcomes.frame["end_reason"]
+        whole = float(reasons.isin(["window", "death"]).mean())
+        strength = float(evalue) if isinstance(evalue, int | float) else None
+        return verdict.threats(
+            self.protocol, self.source, self.checks, strength, self.adjusted.share_unmatched, whole, self.not_possible
+        )
+
+    @property
+    def not_possible(self) -> tuple[tuple[str, str], ...]:
+        """What these records cannot show, and why."""
+        lost = [(m.name, why) for m, why in (*self.baseline.missing_covariates, *self.outcomes.not_possible)]
+        return (*lost, *self.source.missing)
+
+    @property
+    def limits(self) -> Result:
+        """What was not possible and what was set aside, as a table."""
+        return self._show("limits", lambda: design.limits(self.not_possible, self.set_aside))
+
+    @property
+    def set_aside(self) -> tuple[tuple[str, int, str], ...]:
+        """What of the records was not used, with its count and its reason."""
+        return tuple(
+            (what, int(count), why)
+            for what, count, why in (*self.source.set_aside, *self.baseline.set_aside, *self.outcomes.set_aside)
+        )
+
+    @property
+    def methods(self) -> Prose:
+        """The methods in prose, made from the protocol and the run."""
+        from clinops.analyse.methods import methods
+
+        return Prose(methods(self.protocol, self.source, self.adjusted, __version__, self.baseline.age_rule))
+
+    # --- out ------------------------------------------------------------------------------------
+
+    @property
+    def exhibits(self) -> tuple[Result, ...]:
+        """Every exhibit of the report, in its order."""
+        page = self.front_page.results
+        plain = (getattr(self, name) for name in ORDER if name != "checks")
+        return (*page, *plain, *self.checks)
+
+    def write(self, folder: str | Path | None = None) -> Path | None:
+        """Write results, tables, figures and protocol into a folder.
+
+        Without a folder they go where the runner says (its temporary run folder); in a notebook opened by
+        hand, where there is no runner, nothing is written and None is returned.
+        """
+        from clinops.analyse.bundle import write
+
+        return write(self, folder)
+
+    def _show(self, name: str, make: Any) -> Any:
+        """Number, stamp and protect an exhibit once, and keep it."""
+        if name not in self._shown:
+            from clinops.results.disclosure import protect
+
+            made = make()
+            number = NUMBERS.get(name)
+            banner = SYNTHETIC if self.source.synthetic else ""
+            self._shown[name] = protect(made.with_(number=number, banner=banner), self.protocol.min_cell)
+        return self._shown[name]
+
+
+class Prose(str):
+    """Markdown that renders as prose in a notebook."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+SYNTHETIC = "Synthetic data: no clinical meaning"
+ORDER = (
+    "target_trial", "diagram", "attrition", "flow", "code_lists", "balance", "love", "overlap", "funnel", "events",
+    "costs", "cost_trend", "effects", "forest", "survival", "ladder", "subgroups", "sensitivity", "checks", "limits",
+)  # fmt: skip
+"""The exhibits in the order of a report."""
+
+NUMBERS = {
+    "attrition": "Table 1", "target_trial": "Table 2", "baseline": "Table 3", "funnel": "Table 4",
+    "crude_events": "Table 5a", "crude_costs": "Table 5b", "effects": "Table 6", "ladder": "Table 7",
+    "subgroups": "Table 8", "sensitivity": "Table 9", "check_design": "Table 10a", "check_balance": "Table 10b",
+    "check_overlap": "Table 10c", "check_follow_up": "Table 10d", "check_negative_controls": "Table 10e",
+    "e_values": "Table 10f", "code_lists": "Table 11", "limits": "Table 12",
+    "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",
+    "cost_trend": "Figure 5", "survival": "Figure 7", "forest": "Figure 9",
+}  # fmt: skip
+"""The number of each exhibit, the same in every report."""
+
+
+def _nothing(name: str, title: str, reason: str) -> Result:
+    """An exhibit that these records cannot give: said in its place, not left out."""
+    import pandas as pd
+
+    return Result(name, title, pd.DataFrame({"not possible": [reason]}), sentence=f"Not possible: {reason}")
