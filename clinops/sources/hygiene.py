@@ -142,11 +142,13 @@ def births(persons: ir.Table) -> ir.Table:
 
     month = ibis.coalesce(persons.month_of_birth, 1)
     day = ibis.ifelse(persons.month_of_birth.isnull(), 1, ibis.coalesce(persons.day_of_birth, 1))
+    longest = ibis.cases((month == 2, 29), (month.isin((4, 6, 9, 11)), 30), else_=31)
+    day = ibis.least(day, longest)
     return persons.select(person_id=persons.person_id, born=persons.year_of_birth * 10000 + month * 100 + day)
 
 
 def day_key(date: Any) -> Any:
-    """Return a date as the number YYYYMMDD, which compares with births that are no calendar date (31 February)."""
+    """Return a date as the number YYYYMMDD, which compares without asking whether a birth is a calendar date."""
     return date.year().cast("int64") * 10000 + date.month() * 100 + date.day()
 
 
