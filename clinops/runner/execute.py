@@ -260,10 +260,10 @@ def _kernel_died(problem: BaseException) -> bool:
 
 
 def _raised(node: Any) -> Failure | None:
-    """The first error that a cell shows, unless the cell declares that it may."""
+    """The first error that a cell shows."""
     for number, cell in numbered(node):
         for output in cell.get("outputs", []):
-            if output.output_type == "error" and "raises-exception" not in tags_of(cell):
+            if output.output_type == "error":
                 text = _ANSI.sub("", "\n".join(output.traceback))
                 line = _line_of(text, cell.execution_count)
                 lines = source_of(cell).splitlines()

@@ -1,8 +1,8 @@
 """reports/index.html: every report in a folder, with its title, date, data, verdicts and failed checks.
 
-Reads `manifest.json` (by this runner) and `summary.json` (by the library, where the notebook wrote one:
-`title`, `data`, `banner`, `verdicts` as {label, text, status}, `failed_checks` as texts). The page needs no
-other file and no network, and everything read from a file is escaped.
+Reads `manifest.json` (by this runner) and `summary.json` (by the library, where the notebook wrote one: `title`,
+`data`, `synthetic`, `cleared`, `verdicts` as {label, text, status}, `failed_checks` as texts; or a `banner`).
+The page needs no other file and no network, and everything read from a file is escaped.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 PAGE = "index.html"
-_STATUS = ("good", "harm", "uncertain", "failed", "info")
-_MEANING = {
-    "benefit": "good", "good": "good", "passed": "good", "ok": "good", "harm": "harm", "failed": "failed",
-    "not interpretable": "failed", "uncertain": "uncertain", "too uncertain": "uncertain", "warning": "uncertain",
+_LOOKS = {
+    "benefit": "good", "passed": "good", "harm": "bad", "failed": "bad", "not interpretable": "bad",
+    "too uncertain": "unsure", "not judged": "unsure", "allowed": "unsure",
 }  # fmt: skip
 
 
@@ -34,9 +33,8 @@ class Line:
     notebook: str
     data: str
     banner: str
-    disclosure: str
     failure: str
-    verdicts: tuple[tuple[str, str, str], ...]
+    verdicts: tuple[tuple[str, str, str, str], ...]  # look, label, status, text
     failed_checks: tuple[str, ...]
 
 
@@ -70,8 +68,7 @@ def _line(run: Path) -> Line:
         seconds=f"{manifest['seconds']:.0f} s" if isinstance(manifest.get("seconds"), int | float) else "",
         notebook=str(_first(_get(manifest.get("notebook"), "name"), "")),
         data=str(_first(summary.get("data"), _get(source, "label"), _get(source, "name"), "")),
-        banner=_sentence(summary.get("banner")),
-        disclosure=str(_first(manifest.get("disclosure"), "")),
+        banner=_banner(summary, manifest),
         failure=failed,
         verdicts=tuple(_verdict(one) for one in _list(summary.get("verdicts")) if isinstance(one, dict)),
         failed_checks=tuple(str(check) for check in _list(summary.get("failed_checks"))),
@@ -99,10 +96,15 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _sentence(value: Any) -> str:
-    if isinstance(value, list):
-        return " · ".join(str(part) for part in value)
-    return str(value) if value else ""
+def _banner(summary: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """The status of a report in one line; where nothing says real or synthetic, neither is claimed."""
+    from clinops.render.banner import of_page
+
+    said = summary.get("banner")
+    if not said and "synthetic" in summary:
+        said = list(of_page(bool(summary["synthetic"]), cleared=bool(summary.get("cleared"))))
+    said = said or manifest.get("disclosure") or ""
+    return " · ".join(str(part) for part in said) if isinstance(said, list) else str(said)
 
 
 def _date(value: Any) -> str:
@@ -112,10 +114,9 @@ def _date(value: Any) -> str:
         return "unknown date"
 
 
-def _verdict(verdict: dict[str, Any]) -> tuple[str, str, str]:
-    status = str(verdict.get("status", "")).lower()
-    look = _MEANING.get(status, status if status in _STATUS else "info")
-    return look, str(verdict.get("label", "")), str(verdict.get("text", ""))
+def _verdict(verdict: dict[str, Any]) -> tuple[str, str, str, str]:
+    label, status, text = (str(verdict.get(key) or "") for key in ("label", "status", "text"))
+    return _LOOKS.get(status.lower(), "neutral"), label, status, text
 
 
 def render_index(lines: list[Line]) -> str:

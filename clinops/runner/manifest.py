@@ -93,10 +93,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     if not isinstance(content, dict):
         raise ValueError(f"{path.name} does not hold a JSON object")
     return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is not JSON")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -215,7 +215,7 @@ def _identify(plan: Plan, work: Path) -> tuple[str, str | None]:
     if plan.request.run_id:
         return plan.request.run_id, protocol_hash
     content = json.dumps([plan.notebook.digest, plan.parameters], sort_keys=True)
-    digest = str(protocol_hash or hashlib.sha256(content.encode()).hexdigest())
+    digest = str(protocol_hash or hashlib.sha256(content.encode()).hexdigest()).rpartition(":")[2]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plan.notebook.name).strip(".-") or "run"
     return f"{name}-{re.sub('[^0-9A-Za-z]', '', digest)[:8]}", protocol_hash
 
@@ -251,17 +251,13 @@ def _scrubbed(parameters: dict[str, Value]) -> dict[str, Any]:
 
 def _render(node: Any, manifest: dict[str, Any], work: Path) -> Failure | None:
     """Write report.html; an error of the page is a failure of the run, with its trace kept."""
-    from clinops.render.document import render
+    from clinops.render.document import context_from, render
 
-    context = {
-        "run_id": manifest["run_id"],
-        "title": manifest["title"],
-        "manifest": manifest,
-        "summary": _read(work / "summary.json"),
-        "folder": work,
-    }
+    summary = {"title": manifest["title"], **_read(work / "summary.json")}
+    made = {"run_id": manifest["run_id"], "version": manifest["software"]["clinops"]}
     try:
-        page = render(node, context)
+        # The day, not the second: a second run on the same day gives the same page.
+        page = render(node, context_from(summary, date=manifest["ended"][:10], **made))
     except Exception as problem:
         message = f"The report page could not be made: {type(problem).__name__}: {problem}"
         return Failure("report", scrub(message), detail=scrub(traceback.format_exc()))

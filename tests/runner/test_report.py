@@ -98,7 +98,7 @@ RECORD = {
 SUMMARY = {
     "title": "Celecoxib v diclofenac <script>alert(1)</script>",
     "data": "Synthetic OMOP records, 2,694 persons",
-    "banner": ["Synthetic records: no clinical meaning", "internal, not cleared for release"],
+    "synthetic": True,
     "verdicts": [{"label": "Haemorrhage", "text": "more with celecoxib", "status": "harm"}, "not a verdict"],
     "failed_checks": ["Negative control: acute bronchitis"],
 }
@@ -122,11 +122,11 @@ def test_the_index_shows_what_each_report_says(tmp_path: Path) -> None:
     bundle(tmp_path / "b", RECORD, SUMMARY)
     page = write_index(tmp_path).read_text()
     (line,) = read_lines(tmp_path)
-    assert line.verdicts == (("harm", "Haemorrhage", "more with celecoxib"),)
+    assert line.verdicts == (("bad", "Haemorrhage", "harm", "more with celecoxib"),)
     assert line.date == "1 March 2026, 09:05 UTC"
     for text in ("2,694 persons", "1 March 2026", "took 61 s", "more with celecoxib", "acute bronchitis"):
         assert text in page
-    assert page.count("not cleared for release") == 1, "not once more after the banner that says it"
+    assert "ynthetic" in line.banner and "cleared for release" in line.banner
     read = Page(page)
     assert "script" not in read.tags and "&lt;script&gt;" in page
     assert read.addresses == ["b/report.html"] and not re.search(r"https?://", page)
@@ -144,6 +144,7 @@ def test_a_report_without_a_summary_or_with_a_damaged_record_is_still_listed(tmp
     lines = {line.run_id: line for line in read_lines(tmp_path)}
     assert set(lines) == {"plain", "cut", "odd", "broken-summary", "x.failed"}
     assert lines["plain"].title == "from the manifest" and lines["plain"].failure == ""
+    assert lines["plain"].banner == "internal, not cleared for release", "real or synthetic is not known"
     assert lines["cut"].failure == "manifest.json cannot be read" and lines["odd"].href is None
     assert lines["broken-summary"].failure == "summary.json cannot be read"
     page = render_index(list(lines.values()))

@@ -138,6 +138,30 @@ def test_values_stay_values_whatever_they_contain(project: Path, capsys: Any) ->
     assert manifest(project / "reports" / "x")["parameters"] == {"text": nasty}
 
 
+@pytest.mark.notebook
+def test_a_raw_papermill_runs_the_same_notebook(project: Path) -> None:
+    import papermill
+
+    parameters = (
+        "from datetime import date\nfrom pathlib import Path\nfrom typing import Literal\n\n"
+        "n: int = 1  # how many; >= 0\ncap: int | None = None\nday: date = '2020-01-01'  # first; >= 2015-01-01\n"
+        "estimand: Literal['att', 'ate'] = 'att'\nsource: Path = '.'\ncodes: list[str] = ['E11']  # codes; of ICD"
+    )
+    path = write_notebook(project / "notebooks" / "demo.ipynb", "print(n, cap, day, codes)", parameters=parameters)
+    output = project / "raw" / "notebook.ipynb"
+    output.parent.mkdir()
+    papermill.execute_notebook(path, output, {"n": 5, "codes": ["I10"]}, progress_bar=False, log_output=False)
+    assert printed(output.parent) == "5 None 2020-01-01 ['I10']\n"
+
+
+@pytest.mark.notebook
+def test_what_the_library_wrote_must_be_readable(project: Path, capsys: Any) -> None:
+    write_notebook(project / "notebooks" / "demo.ipynb", LIBRARY + '(run / "summary.json").write_text(\'{"a": NaN}\')')
+    code, _, err = clinops(capsys, "run", "demo", "--run-id", "x")
+    assert code == 1 and "summary.json cannot be read back" in err and "NaN" in err
+    assert manifest(project / "reports" / "x.failed")["failure"]["kind"] == "incomplete"
+
+
 # --- failures ------------------------------------------------------------------------------------
 
 
