@@ -36,10 +36,11 @@ from clinops.define.protocol import (
 )
 from clinops.define.steps import age, between, first, has, lacks, observed, sex_is
 from clinops.define.windows import after, before, days
+from clinops.sources import connect
 
 __all__ = [
     "__version__", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
-    "codes", "cohort", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
+    "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks",
     "match", "observed", "programme", "protocol", "race", "sensitivity", "sex", "sex_is", "subgroup",
     "time_to", "value", "weight",

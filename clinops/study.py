@@ -43,15 +43,18 @@ class Study:
     ----------
     protocol : the design.
     source : from `connect`.
+    truth : on simulated records, the file with both potential outcomes (``clinops simulate`` writes it
+        beside the records); exhibits then print the truth beside the estimate.
 
     Raises
     ------
     DesignError : lint found errors that the protocol does not allow by name.
     """
 
-    def __init__(self, protocol: Protocol, source: Any) -> None:
+    def __init__(self, protocol: Protocol, source: Any, truth: str | Path | None = None) -> None:
         self.protocol = protocol
         self.source = source
+        self.truth_file = None if truth is None else Path(truth)
         self.findings: Findings = protocol.lint(source)
         self.findings.raise_if_stopped()
         self._shown: dict[str, Result] = {}
@@ -297,12 +300,12 @@ class Study:
             return None
         return pick(self.estimates, primary, MAIN[primary.measure], self.protocol.adjust.label)
 
-    @property
+    @cached_property
     def truth(self) -> float | None:
         """The true effect on the primary outcome for this study's estimand, on simulated records; else None."""
         from clinops.analyse.truth import true_effect
 
-        return true_effect(self.source, self.data, self.protocol, self.adjusted)
+        return None if self.truth_file is None else true_effect(self.truth_file, self.data, self.protocol, self.adjusted)
 
     @cached_property
     def front_page(self) -> FrontPage:

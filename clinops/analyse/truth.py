@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -12,31 +12,31 @@ from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 
 
-def true_effect(source: Any, data: Dataset, protocol: Protocol, adjusted: Adjusted) -> float | None:
+def true_effect(file: Path, data: Dataset, protocol: Protocol, adjusted: Adjusted) -> float | None:
     """Average the known difference between both potential outcomes over whom the estimand speaks of.
 
     Parameters
     ----------
-    source : its `truth` is the path of a file with person_id, index_date and, for each outcome, the
-        potential outcomes without (`..._0`) and with (`..._1`) the offer; None on anything but a simulated world.
+    file : Parquet with person_id, index_date and, for each outcome, the potential outcomes without (`..._0`)
+        and with (`..._1`) the offer, as ``clinops simulate`` writes it.
     data : the analysed entries.
     protocol, adjusted : say whose average: the exposed's (ATT, or those matched), everybody's (ATE) or the
         overlap population's.
 
     Returns
     -------
-    The true mean difference of the primary outcome over the world's horizon, None where it is not known: no
-    simulated world, another outcome or another window than the world's.
+    The true mean difference of the primary outcome over the world's horizon, None where it is not known:
+    another outcome, window or index date than the world's.
     """
-    path, primary = getattr(source, "truth", None), protocol.primary
+    primary = protocol.primary
     column = None if primary is None else truth_column(primary)
-    if path is None or column is None or primary is None or primary.window is None:
+    if column is None or primary is None or primary.window is None:
         return None
     import pyarrow.parquet as pq
 
     if (primary.window.start, primary.window.end) != (1, 365):
         return None
-    known = pq.read_table(path, columns=["person_id", "index_date", f"{column}_0", f"{column}_1"]).to_pandas()
+    known = pq.read_table(file, columns=["person_id", "index_date", f"{column}_0", f"{column}_1"]).to_pandas()
     known["index_date"] = known["index_date"].astype("datetime64[s]")
     keys = data.baseline[["person_id", "index_date"]].astype({"index_date": "datetime64[s]"})
     joined = keys.merge(known, how="left", on=["person_id", "index_date"], validate="many_to_one")

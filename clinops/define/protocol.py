@@ -249,11 +249,11 @@ class Protocol(Definition):
 
         return lint(self, source)
 
-    def on(self, source: Any) -> Any:
+    def on(self, source: Any, **more: Any) -> Any:
         """Bind the protocol to a source; returns a `Study`, in which nothing has run yet."""
         # The facade stands at the end of the road and this at its beginning: looked up by name, so
         # that definitions import nothing that comes after them.
-        return importlib.import_module("clinops.study").Study(self, source)
+        return importlib.import_module("clinops.study").Study(self, source, **more)
 
     def __str__(self) -> str:
         return f"{self.title}: {self.exposed.name} v {self.comparator.name}, {self.follow_up.window}"
