@@ -91,7 +91,7 @@ def balance(
     matrix, arm, w = _inputs(X, treated, weights)
     flags = _is_binary(matrix) if binary is None else np.broadcast_to(np.asarray(binary, bool), matrix.shape[1:])
     one, zero = _moments(matrix, arm, w, flags), _moments(matrix, ~arm, w, flags)
-    sd = _denominator(matrix, arm, np.ones(len(arm)), flags, denominator)
+    sd = _denominator(matrix, arm, flags, denominator)
     if raw_binary:
         sd = np.where(flags, 1.0, sd)
     ratio = _divide(one.variance, zero.variance)
@@ -164,7 +164,8 @@ def ecdf_differences(X: ArrayLike, treated: ArrayLike, weights: ArrayLike | None
 
 
 def _inputs(X: ArrayLike, treated: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    matrix, arm = np.asarray(X, dtype=float), as_treated(treated)
+    # columns are walked one by one, so each is laid out contiguously
+    matrix, arm = np.asarray(X, dtype=float, order="F"), as_treated(treated)
     if matrix.ndim != 2 or len(matrix) != len(arm):
         raise DataError(f"X has shape {matrix.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
     w = np.ones(len(arm)) if weights is None else np.asarray(weights, dtype=float)
@@ -204,7 +205,8 @@ def _moments(matrix: Floats, rows: NDArray[np.bool_], w: Floats, binary: NDArray
     return _Moments(mean, variance, missing)
 
 
-def _denominator(matrix: Floats, arm: NDArray[np.bool_], w: Floats, binary: NDArray[np.bool_], kind: str) -> Floats:
+def _denominator(matrix: Floats, arm: NDArray[np.bool_], binary: NDArray[np.bool_], kind: str) -> Floats:
+    w = np.ones(len(arm))
     if kind == "none":
         return np.ones(matrix.shape[1])
     if kind == "all":

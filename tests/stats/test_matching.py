@@ -222,7 +222,7 @@ def test_large_data_take_moments() -> None:
     value = rng.normal(size=110_000) + 0.5 * treated
     start = time.perf_counter()
     assert match(value, treated, ratio=2).n_matched_treated > 9_900
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20
 
 
 def test_errors() -> None:
