@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from clinops.define.base import Definition, choice, slug, whole
 from clinops.define.cohorts import CohortDefinition, check_ends
 from clinops.define.events import Events
 from clinops.define.measures import Measure
+from clinops.define.steps import Age, Step, between
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError, unknown
 
@@ -229,6 +231,35 @@ class Protocol(Definition):
             if name not in known:
                 raise DefinitionError(unknown("part of a protocol", name, known))
         return dataclasses.replace(self, **changes)
+
+    def vary(
+        self, *, follow_up_days: int | None = None, age_from: int | None = None, age_to: int | None = None,
+        age_rule: str = "exact", index_from: dt.date | str | None = None, index_to: dt.date | str | None = None,
+        adjust: Adjustment | None = None, min_cell: int | None = None, seed: int | None = None,
+    ) -> Protocol:  # fmt: skip
+        """Return a copy with some of the choices that a parameter changes; what is None stays as it is.
+
+        Age and index dates are rules added to the end of both arms' steps, so the attrition shows them.
+
+        Raises
+        ------
+        DefinitionError : as the parts themselves raise.
+        """
+        steps: list[Step] = []
+        if index_from is not None or index_to is not None:
+            steps.append(between(index_from or dt.date(1800, 1, 1), index_to or dt.date(9999, 12, 31)))
+        if age_from is not None or age_to is not None:
+            steps.append(Age(age_from or 0, age_to, age_rule))
+        changed = self.over(Window(1, follow_up_days)) if follow_up_days is not None else self
+        plain: dict[str, Any] = {"adjust": adjust, "min_cell": min_cell, "seed": seed}
+        if adjust is not None and adjust.method != "none":
+            plain["estimand"] = adjust.estimand
+        arms = {
+            name: dataclasses.replace(arm, steps=(*arm.steps, *steps))
+            for name, arm in (("exposed", self.exposed), ("comparator", self.comparator))
+            if steps
+        }
+        return changed.with_(**arms, **{name: value for name, value in plain.items() if value is not None})
 
     def over(self, window: Window) -> Protocol:
         """Return a copy whose follow-up, and every outcome that runs over it, has another window."""
