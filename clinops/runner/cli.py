@@ -113,10 +113,16 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
+    from clinops.runner.progress import progress, say
     from clinops.worlds import write
 
     asked = {name: getattr(options, name) for name in ("persons", "effect", "seed")}
-    print(write(options.out, **{name: value for name, value in asked.items() if value is not None}))
+    given = {name: value for name, value in asked.items() if value is not None}
+    with progress("simulate", "person") as on_person:
+        truth = write(options.out, replace=options.replace, progress=on_person, **given)
+    rows = truth["rows"]
+    say(f"{rows['person']:,} persons, {sum(rows.values()):,} rows in {len(rows)} tables; the truth is in truth.json")
+    print(Path(options.out) / "omop")
     return DONE
 
 
@@ -212,4 +218,5 @@ def _add_simulate(commands: Any) -> None:
     parser.add_argument(
         "--effect", type=float, metavar="E", help="planted fall in cost as a share: 0.15 is 15 %% less, 0 none"
     )
+    parser.add_argument("--replace", action="store_true", help="replace an older world in OUT")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same records")

@@ -80,14 +80,15 @@ def test_check_passes_the_source_on_and_exits_by_the_verdict(monkeypatch: pytest
     assert clinops(capsys, "check", "data/x")[0] == 0
 
 
-def test_simulate_passes_on_only_what_was_asked(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from clinops import worlds
-
-    asked: list[Any] = []
-    monkeypatch.setattr(worlds, "write", lambda out, **k: asked.append((out, k)) or out, raising=False)
-    assert clinops(capsys, "simulate", "w") == (0, "w\n", "")
-    assert clinops(capsys, "simulate", "w", "--persons", "10", "--effect", "0", "--seed", "0")[0] == 0
-    assert asked == [("w", {}), ("w", {"persons": 10, "effect": 0.0, "seed": 0})]
+def test_simulate_writes_a_world_and_refuses_what_it_cannot_make(project: Path, capsys: Any) -> None:
+    code, out, err = clinops(capsys, "simulate", "w", "--persons", "60", "--effect", "0", "--seed", "0")
+    assert (code, out) == (0, f"{Path('w') / 'omop'}\n") and "60 persons" in err
+    assert json.loads((project / "w" / "truth.json").read_text())["knobs"]["effect"] == 0
+    code, out, err = clinops(capsys, "simulate", "w", "--persons", "60")
+    assert code == 2 and out == "" and "not empty" in err
+    code, _, err = clinops(capsys, "simulate", "v", "--effect", "9")
+    assert code == 2 and "effect" in err and not (project / "v").exists()
+    assert clinops(capsys, "simulate", "w", "--persons", "50", "--replace")[0] == 0
 
 
 # --- another distribution of our name ------------------------------------------------------------
