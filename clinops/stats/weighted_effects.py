@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
-from clinops.stats.glm import Floats, cluster_sums, glm, mean_and_slope
+from clinops.stats.glm import Floats, GlmFit, cluster_sums, glm, mean_and_slope
 from clinops.stats.propensity import PropensityFit, as_treated
 from clinops.stats.weighting import ESTIMANDS, BalancingWeights, balancing_weights
 
@@ -226,17 +226,9 @@ def augmented_effect(
     parts = (_augmented_ate if key == "ate" else _augmented_att)(
         outcome, propensity, _predict(fit.coef, ones, family), _predict(fit.coef, zeros, family)
     )
-    influences = []
-    for part in parts:
-        influence = part.own
-        if nuisance == "estimated":
-            bread = np.nan_to_num(fit.bread)
-            influence = influence + fit.scores @ (bread @ np.nan_to_num(part.by_outcome_model))
-            influence = influence + propensity.influence(part.by_score)
-        influences.append(influence[:, None])
     arms = ArmValues(
         value=np.array([[part.value] for part in parts]),
-        influence=np.array(influences),
+        influence=np.array([_whole_influence(part, fit, propensity, nuisance)[:, None] for part in parts]),
         counted=case > 0,
         treated=arm,
         varies=np.array([[bool(np.ptp(outcome[rows & (case > 0)]) > 0)] for rows in (arm, ~arm)]),
@@ -274,6 +266,14 @@ class _Augmented:
     own: Floats
     by_outcome_model: Floats
     by_score: Floats
+
+
+def _whole_influence(part: _Augmented, outcome: GlmFit, score: PropensityFit, nuisance: str) -> Floats:
+    """(n,) influence on one arm's value, the two models' uncertainty added unless they are taken as known."""
+    if nuisance == "known":
+        return part.own
+    by_outcome = np.nan_to_num(outcome.bread) @ np.nan_to_num(part.by_outcome_model)
+    return part.own + outcome.scores @ by_outcome + score.influence(part.by_score)
 
 
 def _augmented_ate(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clinops.errors import DataError, DefinitionError
 from clinops.stats.balance import balance, ecdf_differences
+from clinops.stats.glm import glm
 from clinops.stats.matching import MatchedSets, match
 from clinops.stats.weighted_effects import weighted_effect
 from tests.stats.causal_data import Lalonde, lalonde, r_default_score
@@ -100,6 +101,20 @@ def test_effect_and_its_clustered_error_equal_r(variant: str) -> None:
     assert_close(effect.estimate, expected["coef"], 1e-8)
     if "se_cluster_subclass" in expected:  # MatchIt forms no sets with replacement
         assert_close(effect.std_error, expected["se_cluster_subclass"], 1e-8)
+
+
+@variants
+def test_weighted_regression_on_the_matched_equals_r(variant: str) -> None:
+    weights, treated = matched(variant).weights, DATA.treated.astype(float)
+    kept = weights > 0  # R's lm is given the matched rows only
+    crude = np.column_stack([np.ones(len(treated)), treated])
+    adjusted = np.column_stack([crude, np.delete(DATA.X, 2, axis=1)])
+    expected = MATCHIT[variant]
+    plain = glm(crude[kept], DATA.outcome[kept], "gaussian", weights=weights[kept], se="HC3")
+    assert_close(plain.coef[1], expected["effect_unadjusted"]["coef"], 1e-8)
+    assert_close(plain.std_error[1], expected["effect_unadjusted"]["se_hc3"], 1e-8)
+    fit = glm(adjusted, DATA.outcome, "gaussian", weights=weights)  # a weight of 0 leaves a row out
+    assert_close(fit.coef[1], expected["effect_adjusted"], 1e-8)
 
 
 def brute_force(value: np.ndarray, treated: np.ndarray, ratio: int, limit: float) -> dict[int, list[float]]:
