@@ -35,7 +35,7 @@ def age(table: ir.Table, exact: bool = True) -> ir.IntegerValue:
         return years
     at = table.index_date.month().cast("int64") * 100 + table.index_date.day().cast("int64")
     born = table.month_of_birth * 100 + table.day_of_birth
-    return years - (birthday_known(table) & (at < born)).fill_null(False).cast("int64")
+    return years - (birthday_known(table) & (at < born)).fill_null(False).ifelse(1, 0)
 
 
 def deaths(source: Any) -> ir.Table:

@@ -62,7 +62,7 @@ def month_from(date: ir.DateValue, index: ir.DateValue) -> ir.IntegerValue:
     """
     months = (date.year() - index.year()).cast("int64") * 12 + (date.month() - index.month()).cast("int64")
     day, anniversary = date.day().cast("int64"), index.day().cast("int64")
-    later = months + (day > anniversary).cast("int64")
+    later = months + (day > anniversary).ifelse(1, 0)
     last_of_month = (date + ibis.interval(days=1)).cast("date").day() == 1
-    earlier = months - (~((day >= anniversary) | last_of_month)).cast("int64")
+    earlier = months - ((day >= anniversary) | last_of_month).ifelse(0, 1)
     return (date > index).ifelse(later, earlier)
