@@ -59,7 +59,8 @@ def match(name: str, raw: Raw) -> list[Found]:
         pairs.append(Found(column, None if held is None else raw.table[held]))
     missing = [f.column.name for f in pairs if f.raw is None and f.column.name in REQUIRED.get(name, ())]
     if missing:
-        close = nearest(missing[0], raw.columns)
+        known = {other for column in TABLES[name] for other in column.names}
+        close = nearest(missing[0], [held for held in raw.columns if held not in known])
         raise SourceError(
             f"The table {name} has no column {missing[0]!r}."
             + (f" Nearest: {', '.join(map(repr, close))}." if close else "")

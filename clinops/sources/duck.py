@@ -110,7 +110,7 @@ def _reader(file: TableFile) -> str:
     paths = "[" + ", ".join(literal(str(path)) for path in file.paths) + "]"
     if file.format == "parquet":
         return f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)"
-    quote = "" if file.delimiter == "\t" else '"'
+    quote = '"' if file.quoted else ""
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in file.columns)
     return (
         f"read_csv({paths}, header = true, auto_detect = false, nullstr = '', delim = {literal(file.delimiter)}, "

@@ -11,18 +11,20 @@ from pathlib import Path
 from clinops.errors import SourceError
 
 _ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv"}
+_CHUNK = 2**20
 _DELIMITERS = (",", "\t", ";", "|")
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """The file or files of one table; a CSV also has its delimiter and its columns as the header names them."""
+    """The file or files of one table; a CSV also has its delimiter, its columns and whether it quotes."""
 
     label: str
     paths: tuple[Path, ...]
     format: str
     delimiter: str = ","
     columns: tuple[str, ...] = ()
+    quoted: bool = True
 
 
 def find(folder: Path) -> dict[str, TableFile]:
@@ -61,20 +63,30 @@ def _table_of(path: Path) -> tuple[str, TableFile] | None:
     name = lower.removesuffix(ending)
     if _ENDINGS[ending] == "parquet":
         return name, TableFile(path.name, (path,), "parquet")
-    delimiter, columns = _header(path)
-    return name, TableFile(path.name, (path,), "csv", delimiter, columns)
+    return name, TableFile(path.name, (path,), "csv", *_header(path))
 
 
-def _header(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return a CSV's delimiter (the commonest candidate in its header) and its columns."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
+def _header(path: Path) -> tuple[str, tuple[str, ...], bool]:
+    """Return a CSV's delimiter (the commonest candidate in its header), its columns, and whether it quotes."""
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            line = file.readline()
+        line = _first_line(path)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SourceError(f"{path.name} cannot be read ({error}); is it complete? Copy or export it again.") from None
     delimiter = max(_DELIMITERS, key=line.count)
     columns = tuple(name.strip() for name in next(csv.reader([line], delimiter=delimiter), []))
     if not any(columns):
         raise SourceError(f"{path.name} is empty: it has not even a header. Export the table again or delete it.")
-    return delimiter, columns
+    # Tab-separated vocabularies are delivered without quoting, and some of their names hold a lone quote.
+    return delimiter, columns, delimiter != "\t" or '"' in line
+
+
+def _first_line(path: Path) -> str:
+    """Return the header; a compressed file is read to its end, since DuckDB takes a truncated one for whole."""
+    if not path.name.lower().endswith(".gz"):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return file.readline()
+    with gzip.open(path, "rb") as packed:
+        line = packed.readline().decode("utf-8-sig")
+        while packed.read(_CHUNK):
+            pass
+    return line
