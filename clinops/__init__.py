@@ -4,6 +4,9 @@ Usually imported as ``import clinops as co``. Definitions say what (`codes`, `ev
 `protocol`, ...), `connect` says where, and ``protocol.on(source)`` brings the two together.
 """
 
+import importlib
+from typing import Any
+
 from clinops._version import __version__
 from clinops.define.codes import codes
 from clinops.define.cohorts import cohort, every, first_eligible, first_ever
@@ -24,6 +27,7 @@ from clinops.define.measures import (
     value,
 )
 from clinops.define.protocol import (
+    adjustment,
     allow,
     crude,
     follow_up,
@@ -38,10 +42,20 @@ from clinops.define.steps import age, between, first, has, lacks, observed, sex_
 from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
+_LATER = {"profile": "clinops.analyse.profile", "quality": "clinops.analyse.quality"}
+"""Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'clinops' has no attribute {name!r}")
+
+
 __all__ = [
-    "__version__", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
+    "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
     "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks",
-    "match", "observed", "programme", "protocol", "race", "sensitivity", "sex", "sex_is", "subgroup",
+    "match", "observed", "profile", "programme", "protocol", "quality", "race", "sensitivity", "sex", "sex_is", "subgroup",
     "time_to", "value", "weight",
 ]  # fmt: skip

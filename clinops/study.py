@@ -16,6 +16,7 @@ from clinops.analyse.effects import MAIN
 from clinops.analyse.exhibits import balance, curves, design, outcomes
 from clinops.analyse.exhibits import effects as shown
 from clinops.analyse.exhibits.effects import pick
+from clinops.analyse.exhibits.gallery import Gallery
 from clinops.define.findings import Findings
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
@@ -57,7 +58,7 @@ class Study:
         self.truth_file = None if truth is None else Path(truth)
         self.findings: Findings = protocol.lint(source)
         self.findings.raise_if_stopped()
-        self._shown: dict[str, Result] = {}
+        self._gallery = Gallery(NUMBERS, synthetic=source.synthetic, min_cell=protocol.min_cell)
 
     # --- stages ---------------------------------------------------------------------------------
 
@@ -288,6 +289,11 @@ class Study:
         }
         return tuple(self._show(name, make) for name, make in made.items())  # type: ignore[misc]
 
+    @property
+    def check_list(self) -> Result:
+        """Every check with what was observed, its threshold and its verdict, in one table."""
+        return self._show("checks", lambda: checks.summary(self.checks))
+
     @cached_property
     def verdict(self) -> verdict.Verdict:
         """The answer in a word and a sentence."""
@@ -305,7 +311,9 @@ class Study:
         """The true effect on the primary outcome for this study's estimand, on simulated records; else None."""
         from clinops.analyse.truth import true_effect
 
-        return None if self.truth_file is None else true_effect(self.truth_file, self.data, self.protocol, self.adjusted)
+        return (
+            None if self.truth_file is None else true_effect(self.truth_file, self.data, self.protocol, self.adjusted)
+        )
 
     @cached_property
     def front_page(self) -> FrontPage:
@@ -393,8 +401,7 @@ class Study:
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit of the report, in its order."""
         page = self.front_page.results
-        plain = (getattr(self, name) for name in ORDER if name != "checks")
-        return (*page, *plain, *self.checks)
+        return (*page, *(getattr(self, name) for name in ORDER), *self.checks)
 
     def write(self, folder: str | Path | None = None) -> Path | None:
         """Write results, tables, figures and protocol into a folder.
@@ -402,20 +409,19 @@ class Study:
         Without a folder they go where the runner says (its temporary run folder); in a notebook opened by
         hand, where there is no runner, nothing is written and None is returned.
         """
-        from clinops.analyse.bundle import write
+        from clinops.analyse.bundle import Bundle, write
 
-        return write(self, folder)
+        page = self.front_page
+        made = Bundle(
+            self.protocol.title, self.exhibits, self.source, protocol=self.protocol, findings=self.findings,
+            estimates=self.estimates,
+            verdicts=({"label": "Verdict", "text": page.conclusion, "status": page.verdict},),
+            failed=tuple(c.title for c in page.failed),
+        )  # fmt: skip
+        return write(made, folder)
 
     def _show(self, name: str, make: Any) -> Any:
-        """Number, stamp and protect an exhibit once, and keep it."""
-        if name not in self._shown:
-            from clinops.results.disclosure import protect
-
-            made = make()
-            number = NUMBERS.get(name)
-            banner = SYNTHETIC if self.source.synthetic else ""
-            self._shown[name] = protect(made.with_(number=number, banner=banner), self.protocol.min_cell)
-        return self._shown[name]
+        return self._gallery.show(name, make)
 
 
 class Prose(str):
@@ -425,17 +431,16 @@ class Prose(str):
         return str(self)
 
 
-SYNTHETIC = "Synthetic data: no clinical meaning"
 ORDER = (
     "target_trial", "diagram", "attrition", "flow", "code_lists", "balance", "love", "overlap", "funnel", "events",
-    "costs", "cost_trend", "effects", "forest", "survival", "ladder", "subgroups", "sensitivity", "checks", "limits",
+    "costs", "cost_trend", "effects", "forest", "survival", "ladder", "subgroups", "sensitivity", "check_list", "limits",
 )  # fmt: skip
 """The exhibits in the order of a report."""
 
 NUMBERS = {
     "attrition": "Table 1", "target_trial": "Table 2", "baseline": "Table 3", "funnel": "Table 4",
     "crude_events": "Table 5a", "crude_costs": "Table 5b", "effects": "Table 6", "ladder": "Table 7",
-    "subgroups": "Table 8", "sensitivity": "Table 9", "check_design": "Table 10a", "check_balance": "Table 10b",
+    "subgroups": "Table 8", "sensitivity": "Table 9", "checks": "Table 10", "check_design": "Table 10a", "check_balance": "Table 10b",
     "check_overlap": "Table 10c", "check_follow_up": "Table 10d", "check_negative_controls": "Table 10e",
     "e_values": "Table 10f", "code_lists": "Table 11", "limits": "Table 12",
     "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from clinops.analyse.exhibits.effects import pick
 from clinops.define.findings import Findings
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
-from clinops.results.result import Check, Column
+from clinops.results.result import Check, Column, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,3 +194,17 @@ def pd_isna(value: Any) -> bool:
     import pandas as pd
 
     return bool(pd.isna(value))
+
+
+def summary(checks: Iterable[Check]) -> Result:
+    """All checks in one table: the question, what was observed, the threshold, the verdict."""
+    import pandas as pd
+
+    rows = [{"check": c.title, "observed": c.sentence, "verdict": c.verdict, "why": c.why} for c in checks]
+    frame = pd.DataFrame(rows, columns=["check", "observed", "verdict", "why"])
+    columns = (
+        Column("check", "Check"), Column("verdict", "Verdict"), Column("observed", "Observed"),
+        Column("why", "Why it matters"),
+    )  # fmt: skip
+    failed = sum(c.passed is False for c in checks)
+    return Result("checks", "Checks", frame, columns, sentence=f"{failed} of {len(frame)} checks failed.")

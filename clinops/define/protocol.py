@@ -402,3 +402,18 @@ def programme(
 def allow(rule: str, reason: str) -> Allowance:
     """Accept one lint error by name; the reason is printed in the report."""
     return Allowance(rule, reason)
+
+
+def adjustment(named: str, *, caliper: float = 0.2) -> Adjustment | None:
+    """Return the adjustment that a parameter names; None for "as in the protocol".
+
+    Raises
+    ------
+    DefinitionError : a name that is not one of these.
+    """
+    known: dict[str, Adjustment | None] = {
+        "as in the protocol": None, "weight att": weight("att"), "weight ate": weight("ate"),
+        "weight overlap": weight("overlap"), "match": match(caliper=caliper), "crude": crude(),
+    }  # fmt: skip
+    choice("adjustment", named, tuple(known))
+    return known[named]

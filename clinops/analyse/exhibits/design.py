@@ -20,37 +20,37 @@ if TYPE_CHECKING:
     from clinops.build.rows import Baseline
 
 
-def attrition(exposed: Cohort, comparator: Cohort) -> Result:
+def attrition(*cohorts: Cohort) -> Result:
     """Who was left after each rule, by arm (table 1 of a report)."""
-    frame = _stacked(exposed, comparator)
+    frame = _stacked(cohorts)
     columns = (
         Column("rule", "Rule"),
         Column("entries", "Entries", "count", "n"),
         Column("persons", "Persons", "count", "n"),
         Column("excluded_persons", "Persons excluded", "count", "n"),
     )
-    ends = [f"{c.definition.name} {int(c.attrition['persons'].iloc[-1]):,}" for c in (exposed, comparator)]
-    starts = [f"{int(c.attrition['persons'].iloc[0]):,}" for c in (exposed, comparator)]
-    sentence = f"Of {starts[0]} and {starts[1]} persons with an entry event, {ends[0]} and {ends[1]} persons remain."
+    parts = [
+        f"{int(c.attrition['persons'].iloc[-1]):,} of {int(c.attrition['persons'].iloc[0]):,} ({c.definition.name})"
+        for c in cohorts
+    ]
     return Result(
         "attrition", "Attrition: who remains after each rule", frame, columns,
         notes=("An entry is one candidate index date; a person may have several until a rule keeps the first.",),
-        sentence=sentence, group_by="arm",
+        sentence=f"Of the persons with an entry event, {' and '.join(parts)} remain.", group_by="arm",
     )  # fmt: skip
 
 
-def flow(exposed: Cohort, comparator: Cohort) -> Result:
+def flow(*cohorts: Cohort) -> Result:
     """The same counts as a flow diagram."""
-    table = attrition(exposed, comparator)
+    table = attrition(*cohorts)
     figure = Figure("flow", table.frame, counts=("entries", "persons", "excluded_entries", "excluded_persons"))
-    return table.with_(name="flow", title="Flow of persons into the two arms", figure=figure, alt=table.sentence)
+    return table.with_(name="flow", title="Flow of persons into the cohort", figure=figure, alt=table.sentence)
 
 
-def _stacked(exposed: Cohort, comparator: Cohort) -> pd.DataFrame:
+def _stacked(cohorts: tuple[Cohort, ...]) -> pd.DataFrame:
     import pandas as pd
 
-    parts = [c.attrition.assign(arm=c.definition.name) for c in (exposed, comparator)]
-    frame = pd.concat(parts, ignore_index=True)
+    frame = pd.concat([c.attrition.assign(arm=c.definition.name) for c in cohorts], ignore_index=True)
     return frame[["arm", *[c for c in frame.columns if c != "arm"]]]
 
 
