@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +17,7 @@ from clinops.stats.cox_likelihood import (
     maximise,
     partial_likelihood,
 )
+from clinops.stats.normal import chi2_tail, z_value
 from clinops.stats.risk_sets import Bools, Floats, Ints, RiskSets, Spells, risk_sets, spells
 from clinops.stats.survival import kaplan_meier
 
@@ -109,7 +109,7 @@ class CoxFit:
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Wald limits of the coefficients, (p,) each; NaN where the estimate is infinite or not identified."""
-        reach = _z(level) * self.se
+        reach = z_value(level) * self.se
         return self.coef - reach, self.coef + reach
 
     @property
@@ -136,7 +136,7 @@ class CoxFit:
         assert at is not None, "the model without these columns was evaluated here"
         gradient, inverse = at.gradient(), np.linalg.inv(at.information())
         statistic = float(gradient @ inverse @ gradient)
-        return statistic, int(tested.sum()), _chi2_tail(statistic, int(tested.sum()))
+        return statistic, int(tested.sum()), chi2_tail(statistic, int(tested.sum()))
 
     def martingale(self) -> Floats:
         """Observed minus expected events of each row given, NaN for rows set aside: (rows,)."""
@@ -180,7 +180,7 @@ class CoxFit:
         hazard, error = self._hazard_of(new, when, stratum)
         survival = np.exp(-hazard)
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread = np.where(hazard > 0, np.exp(_z(level) * error / hazard), 1.0)
+            spread = np.where(hazard > 0, np.exp(z_value(level) * error / hazard), 1.0)
         return PredictedSurvival(when, survival, survival * error, survival**spread, survival ** (1 / spread), level)
 
     def _hazard_of(self, new: Floats, when: Floats, stratum: int) -> tuple[Floats, Floats]:
@@ -223,7 +223,7 @@ class CoxFit:
             nowhere = np.full(len(chosen) + 1, np.nan)
             return ProportionalHazards(chosen, nowhere, np.zeros(len(chosen) + 1, dtype=np.int64), nowhere)
         statistic, df = _time_tests(self.state, time, chosen)
-        tail = np.array([_chi2_tail(*pair) for pair in zip(statistic, df, strict=True)])
+        tail = np.array([chi2_tail(*pair) for pair in zip(statistic, df, strict=True)])
         return ProportionalHazards(chosen, statistic, df, tail)
 
     def concordance(self) -> float:
@@ -367,7 +367,7 @@ def _report(best: Maximum, columns: _Columns, null: State | None, se_kind: str, 
     events = int((state.of.sets.moment_of >= 0).sum())
     return CoxFit(
         coef, np.sqrt(np.diag(cov)), np.sqrt(np.diag(cov_robust)), cov, cov_robust, se_kind, null.loglik, state.loglik,
-        score, _chi2_tail(score, df), ratio, _chi2_tail(ratio, df), wald, _chi2_tail(wald, df), df,
+        score, chi2_tail(score, df), ratio, chi2_tail(ratio, df), wald, chi2_tail(wald, df), df,
         int((rows.weight > 0).sum()), events, rows.set_aside, ties, best.iterations, best.converged,
         _explain(best, columns, events), state, columns,
     )  # fmt: skip
@@ -474,15 +474,3 @@ def _concordance(state: State) -> float:
 
 def _inverse(matrix: Floats) -> Floats:
     return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
-
-
-def _z(level: float) -> float:
-    if not 0 < level < 1:
-        raise ParameterError(f"level is {level!r}; it must lie between 0 and 1, such as 0.95.")
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def _chi2_tail(statistic: float, df: int) -> float:
-    from scipy.special import chdtrc
-
-    return float(chdtrc(df, statistic)) if df and np.isfinite(statistic) else float("nan")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from clinops.errors import DataError, ParameterError, unknown
+from clinops.stats.normal import chi2_tail, two_sided, z_value
 
 NAN = float("nan")
 # R counts a table as no more probable than the observed one up to this factor, so that ties survive rounding.
@@ -79,7 +79,7 @@ def proportion(events: float, n: float, *, method: str = "wilson", level: float 
 
 
 def _proportion_limits(events: float, n: float, method: str, level: float) -> tuple[float, float]:
-    z, share = _z(level), events / n
+    z, share = z_value(level), events / n
     if method == "wilson":
         return _wilson(events, n, z, 0.0)
     if method == "wilson-cc":
@@ -141,7 +141,7 @@ def risk_difference(
     if method == "newcombe":
         low, high = _hybrid(one, other)
     else:
-        low, high = difference - _z(level) * error, difference + _z(level) * error
+        low, high = difference - z_value(level) * error, difference + z_value(level) * error
     note = "" if n and n_0 else "nobody in a group"
     return Estimate(difference, low, high, level, method, error, "difference", note=note)
 
@@ -205,7 +205,7 @@ def two_by_two(events: int, n: int, events_0: int, n_0: int) -> TwoByTwo:
     mass /= mass.sum()
     observed = mass[support == events][0]
     p = min(float(mass[mass <= observed * AS_PROBABLE].sum()), 1.0)
-    return TwoByTwo(chi2, _chi2_tail(chi2), p, _conditional_odds(support, log_mass, events))
+    return TwoByTwo(chi2, chi2_tail(chi2, 1), p, _conditional_odds(support, log_mass, events))
 
 
 def _tables(n: int, n_0: int, both: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,7 +236,7 @@ def _conditional_odds(support: np.ndarray, log_mass: np.ndarray, events: int) ->
 RATES = ("exact", "byar", "log-normal")
 
 
-def rate(events: float, person_time: float, *, method: str = "exact", level: float = 0.95) -> Estimate:
+def poisson_rate(events: float, person_time: float, *, method: str = "exact", level: float = 0.95) -> Estimate:
     """How many events per unit of person-time?
 
     Parameters
@@ -267,7 +267,7 @@ def rate(events: float, person_time: float, *, method: str = "exact", level: flo
 def _count_limits(events: float, method: str, level: float) -> tuple[float, float]:
     from scipy.special import gammaincinv
 
-    z, tail, more = _z(level), (1 - level) / 2, events + 1
+    z, tail, more = z_value(level), (1 - level) / 2, events + 1
     if method == "exact":
         low = float(gammaincinv(events, tail)) if events else 0.0
         return low, float(gammaincinv(more, 1 - tail))
@@ -334,12 +334,12 @@ def rate_difference(
     DataError : a negative number, or events without person-time. ParameterError : unknown method, bad level.
     """
     _check(method, ("hybrid", "wald"), level)
-    one, other = rate(events, person_time, level=level), rate(events_0, person_time_0, level=level)
+    one, other = poisson_rate(events, person_time, level=level), poisson_rate(events_0, person_time_0, level=level)
     difference, error = one.estimate - other.estimate, math.hypot(one.std_error, other.std_error)
     if method == "hybrid":
         low, high = _hybrid(one, other)
     else:
-        low, high = difference - _z(level) * error, difference + _z(level) * error
+        low, high = difference - z_value(level) * error, difference + z_value(level) * error
     note = "" if person_time and person_time_0 else "no person-time in a group"
     return Estimate(difference, low, high, level, method, error, "difference", note=note)
 
@@ -365,9 +365,9 @@ def _hybrid(one: Estimate, other: Estimate) -> tuple[float, float]:
 
 
 def _log_normal(ratio: float, error: float, level: float, what: str, somebody: bool) -> Estimate:
-    factor = math.exp(_z(level) * error)
+    factor = math.exp(z_value(level) * error)
     note = "" if not math.isnan(error) else f"a count is zero: the ratio of {what} has no such interval"
-    p = 2 * NormalDist().cdf(-abs(math.log(ratio)) / error) if error > 0 else NAN
+    p = two_sided(math.log(ratio) / error) if error > 0 else NAN
     return Estimate(
         ratio, ratio / factor, ratio * factor, level, "log-normal", error, "log", p,
         note if somebody else "nobody in a group",
@@ -381,19 +381,10 @@ def _quotient(top: float, bottom: float) -> float:
     return math.inf if top else NAN
 
 
-def _z(level: float) -> float:
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def _chi2_tail(statistic: float) -> float:
-    return math.erfc(math.sqrt(statistic / 2))
-
-
 def _check(method: str, allowed: tuple[str, ...], level: float) -> None:
     if method not in allowed:
         raise ParameterError(unknown("method", method, allowed))
-    if not 0 < level < 1:
-        raise ParameterError(f"level is {level!r}; it must lie between 0 and 1, such as 0.95.")
+    z_value(level)
 
 
 def _check_risk(events: float, n: float) -> None:

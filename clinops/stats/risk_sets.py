@@ -231,6 +231,11 @@ def _halves(values: Floats, height: int) -> tuple[Floats, Floats]:
     return blocks[:, :half], blocks[:, half:]
 
 
+def ratio(top: Floats, bottom: Floats, where: Bools) -> Floats:
+    """Return top / bottom where allowed, 0 elsewhere."""
+    return np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=where & (bottom != 0))
+
+
 def _sum_by(index: Ints, values: Floats, size: int) -> Floats:
     """Sum `values` (k,) or (k, p) by index 0..size-1 (np.add.at, but fast)."""
     if values.ndim == 1:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from clinops.errors import DataError, ParameterError
+from clinops.stats.normal import z_value
 
 NAN = float("nan")
 
@@ -22,7 +22,7 @@ class EValue:
     an interval. rr, rr_low, rr_high : the estimate on the scale of risk ratios.
     """
 
-    estimate: float
+    point: float
     limit: float
     rr: float
     rr_low: float
@@ -74,31 +74,31 @@ def evalue_hr(estimate: float, low: float = NAN, high: float = NAN, *, rare: boo
     return evalue_rr(*((estimate, low, high) if rare else map(_common_hazard, (estimate, low, high))))
 
 
-def evalue_md(standardised: float, std_error: float = NAN) -> EValue:
+def evalue_md(standardised: float, se: float = NAN) -> EValue:
     """E-value of a standardised mean difference, through RR = exp(0.91 d) and the limits exp(0.91 d +- 1.78 se).
 
     Raises
     ------
     DataError : a negative standard error.
     """
-    if std_error < 0:
-        raise DataError(f"std_error is {std_error!r}; it must be zero or more.")
-    centre, reach = 0.91 * standardised, 1.78 * std_error
+    if se < 0:
+        raise DataError(f"se is {se!r}; a standard error is zero or more.")
+    centre, reach = 0.91 * standardised, 1.78 * se
     return evalue_rr(math.exp(centre), math.exp(centre - reach), math.exp(centre + reach))
 
 
-def evalue_ols(coefficient: float, std_error: float, sd: float, *, delta: float = 1.0) -> EValue:
+def evalue_ols(coefficient: float, se: float, sd: float, *, delta: float = 1.0) -> EValue:
     """E-value of a linear regression coefficient, for a contrast of `delta` in the exposure.
 
     sd : standard deviation of the outcome (residual, or marginal which is more cautious).
 
     Raises
     ------
-    DataError : sd is not positive, or std_error negative.
+    DataError : sd is not positive, or se negative.
     """
     if not sd > 0:
         raise DataError(f"sd is {sd!r}; the outcome must vary for a standardised difference.")
-    return evalue_md(delta * coefficient / sd, abs(delta) * std_error / sd)
+    return evalue_md(delta * coefficient / sd, abs(delta) * se / sd)
 
 
 def evalue_rd(
@@ -127,7 +127,7 @@ def evalue_rd(
         return EValue(1.0 if p == 0 else math.inf, NAN if p else 1.0, NAN if p == 0 else math.inf, NAN, NAN, note)
     gap = p_0 * (1 - exposed) - p * exposed
     factor = (math.sqrt(gap**2 + 4 * p * p_0 * exposed * (1 - exposed)) - gap) / (2 * p_0 * exposed)
-    limit = _rd_limit(p, p_0, n, n_0, factor, NormalDist().inv_cdf((1 + level) / 2), grid)
+    limit = _rd_limit(p, p_0, n, n_0, factor, z_value(level), grid)
     return EValue(_evalue(factor), _evalue(limit), factor, limit, NAN)
 
 

@@ -1,16 +1,16 @@
-"""Kaplan-Meier, Nelson-Aalen, restricted mean survival and the log-rank family, with late entry and weights."""
+"""Kaplan-Meier, Nelson-Aalen and restricted mean survival, with late entry, weights and robust variance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import ParameterError, unknown
-from clinops.stats.risk_sets import Bools, Floats, Ints, RiskSets, Spells, risk_sets, spells
+from clinops.stats.normal import two_sided, z_value
+from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, ratio, risk_sets, spells
 
 # R calls a curve equal to a probability when they differ by less than this, so that 0.5 found as 0.49999999999 counts.
 PROBABILITY_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
@@ -189,10 +189,10 @@ def kaplan_meier(
     gone = (table.rows_event == table.rows_risk) & (table.rows_event > 0)
     factor = np.where(gone, 0.0, np.divide(left, table.n_risk, out=np.ones(sets.m), where=table.n_risk > 0))
     survival = np.cumprod(factor).astype(np.float64)
-    hazard_variance = _ratio(table.n_event, table.n_risk * left, ~gone)
+    hazard_variance = ratio(table.n_event, table.n_risk * left, ~gone)
     is_robust = _is_robust(rows, robust)
     if is_robust:
-        log_variance = _influence_variance(rows, sets, _ratio(np.ones(sets.m), left, ~gone), hazard_variance)
+        log_variance = _influence_variance(rows, sets, ratio(np.ones(sets.m), left, ~gone), hazard_variance)
     else:
         log_variance = np.cumsum(hazard_variance)
     alive = survival > 0
@@ -266,17 +266,17 @@ def nelson_aalen(
     is_robust = ordinary and _is_robust(rows, robust)
     used = table.n_risk > 0
     if ordinary:
-        hazard = _ratio(table.n_event, table.n_risk, used)
-        variance = _ratio(table.n_event, table.n_risk**2, used)
+        hazard = ratio(table.n_event, table.n_risk, used)
+        variance = ratio(table.n_event, table.n_risk**2, used)
     else:
         hazard, variance = _one_after_another(table)
     total = np.cumsum(hazard)
     if is_robust:
-        squared = _influence_variance(rows, sets, _ratio(np.ones(sets.m), table.n_risk, used), variance)
+        squared = _influence_variance(rows, sets, ratio(np.ones(sets.m), table.n_risk, used), variance)
     else:
         squared = np.cumsum(variance)
     error = np.sqrt(np.maximum(squared, 0))
-    spread = np.exp(_z(level) * _ratio(error, total, total > 0))
+    spread = np.exp(z_value(level) * ratio(error, total, total > 0))
     return HazardCurve(
         sets.time, table.n_risk, table.n_event, total, error, total / spread, total * spread, np.exp(-total), ties,
         level, "robust" if is_robust else "model", rows.n, int(rows.event.sum()), rows.set_aside, _note(rows),
@@ -294,75 +294,6 @@ def rmst_difference(first: SurvivalCurve, second: SurvivalCurve, tau: float, *, 
     kind = first.se_kind if first.se_kind == second.se_kind else f"{first.se_kind}, {second.se_kind}"
     note = "; ".join(dict.fromkeys(text for text in (one.note, other.note) if text))
     return _normal_mean(one.estimate - other.estimate, variance, tau, first.level, kind, note)
-
-
-@dataclass(frozen=True)
-class LogRank:
-    """A test that k groups share one hazard.
-
-    groups : the k labels, sorted. n : rows of each. observed, expected : weighted by the family, summed over
-    strata. variance : (k, k) of observed - expected. statistic is chi-squared on df degrees of freedom.
-    """
-
-    groups: tuple[object, ...]
-    n: Ints
-    observed: Floats
-    expected: Floats
-    variance: Floats
-    statistic: float
-    df: int
-    p_value: float
-    rho: float
-    gamma: float
-    set_aside: int
-    note: str
-
-
-def logrank(
-    exit: ArrayLike,
-    event: ArrayLike,
-    group: ArrayLike,
-    *,
-    entry: ArrayLike | None = None,
-    strata: ArrayLike | None = None,
-    rho: float = 0.0,
-    gamma: float = 0.0,
-) -> LogRank:
-    """Do the groups differ in their hazard? Log-rank test of two or more groups, stratified if asked.
-
-    Parameters
-    ----------
-    exit, event, entry : as for `kaplan_meier`.
-    group : (n,) labels. strata : (n,) labels; groups are compared within strata only.
-    rho, gamma : each time counts S(t-)^rho (1 - S(t-))^gamma, S pooled within the stratum: rho 0 log-rank, rho 1
-        Peto and Peto's Wilcoxon (early differences), gamma 1 late differences.
-
-    Raises
-    ------
-    DataError : see `risk_sets.spells`; missing groups.
-
-    Notes
-    -----
-    Mantel 1966, Harrington and Fleming 1982; checked against R survival 3.5.3 `survdiff`. For weighted people use
-    the robust score or Wald test of `cox`: the variance here is that of unweighted counts, so weights are not taken.
-    """
-    labels = np.asarray(group)
-    rows = spells(exit, event, entry=entry, strata=strata, cluster=labels)
-    names, codes = np.unique(labels, return_inverse=True)
-    member = codes.reshape(-1)[rows.kept][:, None] == np.arange(len(names))
-    sets = risk_sets(rows)
-    at_risk, events = sets.at_risk(member.astype(float)), sets.events(member.astype(float))
-    n, d = at_risk.sum(axis=1), events.sum(axis=1)
-    weight = _family_weight(sets, n, d, rho, gamma)
-    share = at_risk / n[:, None]
-    spread = weight**2 * _ratio(d * (n - d), n - 1, n > 1)
-    variance = np.diag(spread @ share) - (share * spread[:, None]).T @ share
-    observed, expected = weight @ events, weight @ (share * d[:, None])
-    statistic, df = _quadratic(observed - expected, variance)
-    return LogRank(
-        tuple(names.tolist()), member.sum(axis=0), observed, expected, variance, statistic, df,
-        _chi2_tail(statistic, df), rho, gamma, rows.set_aside, "" if df else _no_comparison(rows, names),
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -389,7 +320,7 @@ def _one_after_another(table: _LifeTable) -> tuple[Floats, Floats]:
     tied = table.rows_event.astype(np.int64)
     moment = np.repeat(np.arange(len(tied)), tied)
     turn = np.arange(len(moment)) - np.repeat(np.cumsum(tied) - tied, tied)
-    mean = _ratio(table.n_event, table.rows_event, tied > 0)[moment]
+    mean = ratio(table.n_event, table.rows_event, tied > 0)[moment]
     left = table.n_risk[moment] - turn * mean
     size = len(tied)
     return _sum_at(moment, mean / left, size), _sum_at(moment, mean / left**2, size)
@@ -441,7 +372,7 @@ def _sum_at(index: Ints, values: Floats, size: int) -> Floats:
 
 
 def _limits(survival: Floats, se_log: Floats, conf_type: str, level: float) -> tuple[Floats, Floats]:
-    z = _z(level)
+    z = z_value(level)
     inside = np.where((survival > 0) & (survival < 1), survival, 0.5)
     scale: dict[str, Callable[[float], Floats]] = {
         "log": lambda side: inside * np.exp(side * z * se_log),
@@ -486,13 +417,13 @@ def _areas(time: Floats, survival: Floats, tau: float) -> tuple[Floats, float]:
 def _rmst_variance(curve: SurvivalCurve, area: Floats, used: int) -> float:
     n, d = curve.n_risk[:used], curve.n_event[:used]
     open_ = curve.survival[:used] > 0
-    hazard = _ratio(d, n * (n - d), open_)
+    hazard = ratio(d, n * (n - d), open_)
     if curve.se_kind == "Greenwood":
         return float(np.sum(area**2 * hazard))
     rows = curve.rows
     sets = risk_sets(rows, every_exit=True)
     pad = np.zeros(sets.m - used)
-    at_event = np.concatenate([area * _ratio(np.ones(used), n - d, open_), pad])
+    at_event = np.concatenate([area * ratio(np.ones(used), n - d, open_), pad])
     influence = sets.along(np.concatenate([area * hazard, pad])) - np.where(rows.event, at_event[sets.last - 1], 0.0)
     cluster = np.arange(rows.n) if rows.cluster is None else rows.cluster
     return float(np.sum(_sum_at(cluster, rows.weight * influence, 0) ** 2))
@@ -501,43 +432,9 @@ def _rmst_variance(curve: SurvivalCurve, area: Floats, used: int) -> float:
 def _normal_mean(
     estimate: float, variance: float, tau: float, level: float, se_kind: str, note: str = ""
 ) -> MeanSurvival:
-    error, z = float(np.sqrt(variance)), _z(level)
-    p = 2 * NormalDist().cdf(-abs(estimate) / error) if error > 0 else float("nan")
+    error, z = float(np.sqrt(variance)), z_value(level)
+    p = two_sided(estimate / error) if error > 0 else float("nan")
     return MeanSurvival(estimate, error, estimate - z * error, estimate + z * error, tau, level, se_kind, p, note)
-
-
-def _family_weight(sets: RiskSets, n: Floats, d: Floats, rho: float, gamma: float) -> Floats:
-    """Return S(t-)^rho (1 - S(t-))^gamma at each moment, S the pooled Kaplan-Meier curve of its stratum."""
-    if rho == 0 and gamma == 0:
-        return np.ones(sets.m)
-    before = np.ones(sets.m)
-    for stratum in np.unique(sets.stratum):
-        here = np.flatnonzero(sets.stratum == stratum)
-        before[here[1:]] = np.cumprod(1 - d[here] / n[here])[:-1]
-    return before**rho * (1 - before) ** gamma
-
-
-def _quadratic(difference: Floats, variance: Floats) -> tuple[float, int]:
-    """Return x' V^- x and the rank of V over the groups that have any variance; NaN and 0 if there is none."""
-    if not variance.size:
-        return float("nan"), 0
-    values, vectors = np.linalg.eigh(variance)
-    kept = values > 1e-9 * max(float(values[-1]), 1e-300)
-    df = int(kept.sum())
-    along = vectors[:, kept].T @ difference
-    return (float(np.sum(along**2 / values[kept])), df) if df else (float("nan"), 0)
-
-
-def _no_comparison(rows: Spells, names: Floats) -> str:
-    if len(names) < 2:
-        return f"one group only ({names[0]})" if len(names) else "no rows"
-    return "no events" if not rows.event.any() else "no event at a time when two groups were at risk"
-
-
-def _chi2_tail(statistic: float, df: int) -> float:
-    from scipy.special import chdtrc
-
-    return float(chdtrc(df, statistic)) if df and np.isfinite(statistic) else float("nan")
 
 
 def _count_at(rows: Spells, when: Floats) -> Floats:
@@ -551,11 +448,6 @@ def _count_at(rows: Spells, when: Floats) -> Floats:
     start = rows.entry == rows.entry.min(initial=np.inf)
     begins = np.where(when == rows.entry.min(initial=np.inf), float(rows.weight[start].sum()), 0.0)
     return from_(rows.exit) - from_(rows.entry) + begins
-
-
-def _ratio(top: Floats, bottom: Floats, where: Bools) -> Floats:
-    """Return top / bottom where allowed, 0 elsewhere."""
-    return np.divide(top, bottom, out=np.zeros(np.broadcast(top, bottom).shape), where=where & (bottom != 0))
 
 
 def _is_robust(rows: Spells, robust: bool | None) -> bool:
@@ -572,12 +464,7 @@ def _note(rows: Spells) -> str:
     return "" if rows.event.any() else "no events"
 
 
-def _z(level: float) -> float:
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
 def _check_options(conf_type: str, level: float) -> None:
     if conf_type not in ("log", "log-log", "plain", "arcsin"):
         raise ParameterError(unknown("kind of interval", conf_type, ("log", "log-log", "plain", "arcsin")))
-    if not 0 < level < 1:
-        raise ParameterError(f"level is {level!r}; it must lie between 0 and 1, such as 0.95.")
+    z_value(level)

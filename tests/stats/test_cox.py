@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from clinops.errors import DataError, ParameterError
 from clinops.stats.cox import CoxFit, cox
+from clinops.stats.logrank import logrank
 from clinops.stats.risk_sets import risk_sets, spells
-from clinops.stats.survival import kaplan_meier, logrank, nelson_aalen
+from clinops.stats.survival import kaplan_meier, nelson_aalen
 from tests.support import assert_close, oracle, oracle_csv
 
 LUNG = ["age", "sex", "ph_ecog"]

@@ -15,8 +15,8 @@ from clinops.stats.rates import (
     RATES,
     Estimate,
     odds_ratio,
+    poisson_rate,
     proportion,
-    rate,
     rate_difference,
     rate_ratio,
     risk_difference,
@@ -85,7 +85,7 @@ def test_conditional_odds_ratio_at_its_edges() -> None:
 @pytest.mark.parametrize("row", REFERENCE["expected"]["rate"], ids=lambda row: f"{row['events']}/{row['person_time']}")
 @pytest.mark.parametrize("method", RATES)
 def test_rate_equals_r(row: dict[str, Any], method: str) -> None:
-    found = rate(row["events"], row["person_time"], method=method)
+    found = poisson_rate(row["events"], row["person_time"], method=method)
     assert_close(found.estimate, row["rate"], 1e-10, "rate")
     assert_close(_limits(found), row[method.replace("-", "_")] or [None, None], 1e-10, method)
 
@@ -137,7 +137,7 @@ def test_nothing_happened_has_a_decided_answer() -> None:
     assert "zero" in rate_ratio(0, 10, 5, 20, method="log-normal").note
     none = rate_difference(0, 10, 0, 20)
     assert none.estimate == 0 and none.conf_low < 0 < none.conf_high
-    assert "does not exist" in rate(0, 10, method="log-normal").note
+    assert "does not exist" in poisson_rate(0, 10, method="log-normal").note
     assert risk_ratio(0, 10, 3, 10).estimate == 0 and risk_ratio(3, 10, 0, 10).estimate == math.inf
 
 
@@ -147,7 +147,7 @@ def test_nobody_is_nan_with_a_note() -> None:
         risk_difference(0, 0, 1, 2),
         risk_ratio(0, 0, 1, 2),
         odds_ratio(1, 2, 0, 0),
-        rate(0, 0),
+        poisson_rate(0, 0),
         rate_ratio(0, 0, 1, 2),
         rate_difference(1, 2, 0, 0),
     ):
@@ -161,15 +161,15 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(DataError, match="between 0 and the number"):
         proportion(math.nan, 4)
     with pytest.raises(DataError, match="in no person-time"):
-        rate(5, 0)
+        poisson_rate(5, 0)
     with pytest.raises(DataError, match="zero or more"):
-        rate(-1, 5)
+        poisson_rate(-1, 5)
     with pytest.raises(DataError, match="whole counts"):
         two_by_two(1.5, 3, 1, 2)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="Did you mean 'wilson-cc' or 'wilson'"):
         proportion(1, 4, method="Wilson score")
     with pytest.raises(ParameterError, match="level"):
-        rate(1, 4, level=95)
+        poisson_rate(1, 4, level=95)
 
 
 def test_weighted_counts_have_rates_but_no_exact_p_value() -> None:
@@ -189,7 +189,7 @@ def test_proportions_mirror(events: int, missed: int, method: str, level: float)
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 50), st.integers(0, 50), st.floats(0.5, 500), st.floats(0.5, 500), st.floats(0.1, 400))
 def test_rates_scale_and_swap(a: int, b: int, s: float, t: float, unit: float) -> None:
-    here, scaled = rate(a, s), rate(a, s * unit)
+    here, scaled = poisson_rate(a, s), poisson_rate(a, s * unit)
     assert here.conf_high == pytest.approx(scaled.conf_high * unit, rel=1e-9)
     if a + b:
         ratio, same, swapped = rate_ratio(a, s, b, t), rate_ratio(a, s * unit, b, t * unit), rate_ratio(b, t, a, s)

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinops.errors import DataError, ParameterError
+from clinops.stats.logrank import logrank
 from clinops.stats.survival import (
     HazardCurve,
     SurvivalCurve,
     kaplan_meier,
-    logrank,
     nelson_aalen,
     rmst_difference,
 )
