@@ -142,8 +142,9 @@ def leaks(cells: Cells, hidden: set[int], min_cell: int) -> list[int]:
         inside = sorted(group & hidden)
         for cell, (low, high) in zip(inside, _bounds(cells, inside, min_cell), strict=True):
             whole = math.floor(high + SLACK) - math.ceil(low - SLACK) if math.isfinite(high) else math.inf
-            announced = cells.printed[cell] and small(cells.values[cell], min_cell)
-            certain = not announced and low >= 1 - SLACK and high <= min_cell - 1 + SLACK
+            # A count that stands nowhere may be known to be small (two levels: the other is "<11"), not to be 7.
+            unsaid = cells.printed[cell] and not small(cells.values[cell], min_cell)
+            certain = unsaid and low >= 1 - SLACK and high <= min_cell - 1 + SLACK
             if whole < 1 or certain:
                 found.append(cell)
     # What is printed nowhere and is large is nobody's secret: it only carries sums.
@@ -169,7 +170,9 @@ def _bounds(cells: Cells, hidden: Sequence[int], min_cell: int) -> list[tuple[fl
     limits: list[tuple[float, float | None]] = [
         (1.0, min_cell - 1.0) if cells.printed[c] and small(cells.values[c], min_cell) else (0.0, None) for c in hidden
     ]
-    system: dict[str, Any] = {"A_eq": np.array(rows), "b_eq": right} if rows else {}
+    if not rows:
+        return [(low, math.inf if high is None else high) for low, high in limits]
+    system: dict[str, Any] = {"A_eq": np.array(rows), "b_eq": right}
 
     def extreme(column: int, sign: int) -> float:
         weight = np.zeros(len(hidden))

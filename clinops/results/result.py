@@ -40,6 +40,7 @@ class Column:
     unit : of the header's unit row; for "money" the currency (USD, EUR, GBP or another code).
     spanner : a header that this column shares with its neighbours of the same spanner.
     of : the count column(s) from which this one could be solved; it is hidden wherever one of them is.
+        An empty tuple says that it rests on no count; None leaves it to the format (disclosure.py).
     denominator : of "percent", the column that the count is a part of: 45/230 (19.6%).
     spread : of "mean", the column with the standard deviation: 12.1 (3.4).
     low, high : columns with the ends of an interval or of a range ("interval" takes conf_low, conf_high).
@@ -98,6 +99,7 @@ class Figure:
     options : what that function takes besides.
     counts : columns of the data that are numbers of persons or events (disclosure control looks at them).
     of : column -> the count column(s) from which it could be solved.
+    hidden : what disclosure control took away, as (row, column, what is printed instead).
     """
 
     kind: str
@@ -105,6 +107,7 @@ class Figure:
     options: Mapping[str, Any] = field(default_factory=dict)
     counts: tuple[str, ...] = ()
     of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hidden: tuple[tuple[int, str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
