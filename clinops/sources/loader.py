@@ -42,8 +42,11 @@ class Loader:
             self._ready[name] = self._prepare(name)
         return self._ready[name]
 
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """Prepare every table that is there and return what was found, table by table."""
+    def set_aside(self, everything: bool = False) -> tuple[SetAside, ...]:
+        """Prepare every table that is there and return what was found, table by table.
+
+        With `everything`, what was looked for and not found is there too, with a count of 0.
+        """
         for name in TABLES:
             if name not in self.engine.raw:
                 continue
@@ -51,7 +54,7 @@ class Loader:
             if name not in self._observed:
                 self._observed.add(name)
                 self._found[name] += hygiene.observe(name, self)
-        return tuple(item for name in TABLES for item in self._found.get(name, ()) if item.count)
+        return tuple(item for name in TABLES for item in self._found.get(name, ()) if item.count or everything)
 
     def fingerprint(self) -> str:
         """Return SHA-256 over every table's name and content."""
@@ -73,9 +76,8 @@ class Loader:
         copies = profile.rows - profile.distinct
         if copies:
             table = self.engine.materialise(table.distinct(), name)
-            self._found[name].append(
-                SetAside(f"{name}: exact copies of a row", copies, "A row that is there twice would count twice.")
-            )
+        why = "A row that is there twice would count twice."
+        self._found[name].append(SetAside(f"{name}: exact copies of a row", copies, why))
         cleaned, found = hygiene.clean(name, table, self)
         self._found[name] += found
         return cleaned
