@@ -165,6 +165,7 @@ def describe(knobs: Knobs) -> dict[str, Any]:
             "intercept": OFFER_INTERCEPT,
             "slopes": {name: slope * knobs.confounding for name, slope in OFFER_SLOPES.items()},
         },
+        "population_att": knobs.population_att(),
         "effect_means": (
             "expected fall in mean allowed cost over days 1 to 365 among the offered, as a share of their mean "
             "without the offer, at the default uptake; the realised truth of this world is under att"

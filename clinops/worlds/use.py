@@ -33,8 +33,8 @@ QUIET_RATE = 0.08
 LOADING = (0.45, 0.50, 0.90, 1.00)
 """By kind of visit: events a year at need zero, and how strongly they follow the log of the need."""
 
-PRICE = (310.0, 140.0, 2000.0, 17000.0)
-PRICE_SD = (0.50, 0.35, 0.70, 0.85)
+PRICE = (310.0, 140.0, 2000.0, 17400.0)
+PRICE_SD = (0.50, 0.35, 0.70, 0.82)
 """Geometric mean and log SD of the allowed amount in dollars, by kind of visit."""
 PROCEDURE_SHARE, PROCEDURE_PRICE, PROCEDURE_SD = 0.10, 2200.0, 0.80
 """Primary care visits at which imaging or a small procedure is added."""
