@@ -24,6 +24,8 @@ NOT_JUDGED = (
     "periods merged into another",
     "persons without an observation period",
     "outside the person's observation",
+    "rows with the total paid as allowed",
+    "rows without a visit of a known kind",
 )
 """Set-aside counts that say how the records are kept and not that they are wrong."""
 
