@@ -131,3 +131,12 @@ def front_to_text(page: FrontPage) -> str:
         if items:
             lines += ["", f"{label}:", *(f"- {item}" for item in items)]
     return "\n".join(lines)
+
+
+def table_page(result: Result, stamp: str) -> str:
+    """Return a result's table as a page of its own, with the stamp and the banner it must not lose."""
+    page = table.templates().get_template("single.html.j2")
+    return page.render(
+        result=result, stamp=stamp, css=_markup(stylesheet()), ident=slug(result.name),
+        table=_markup(table.to_html(result, f"{slug(result.name)}-caption")),
+    )  # fmt: skip

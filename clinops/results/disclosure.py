@@ -257,7 +257,10 @@ def _apply(result: Result, plan: Plan, min_cell: int) -> Result:
         gone = tuple((row, column, text) for (row, column), text in sorted(plan.drawing.items()))
         if figure.kind == "survival":
             data, gone = _truncated(figure, data, min_cell, gone)
-        figure = dataclasses.replace(figure, data=data, hidden=gone)
+        # A figure prints one text for every count it lacks: "<11" only where that is true of all of them.
+        words = {text for _, column, text in gone if column in _count_columns(figure)}
+        said = {"suppressed": HIDDEN if HIDDEN in words else less_than(min_cell)}
+        figure = dataclasses.replace(figure, data=data, hidden=gone, options={**figure.options, **said})
     changes: dict[str, Any] = {
         "frame": _emptied(result.frame, plan.table),
         "hidden": tuple((row, column, text) for (row, column), text in sorted(plan.table.items())),
@@ -273,6 +276,10 @@ def _apply(result: Result, plan: Plan, min_cell: int) -> Result:
     if plan.table or plan.drawing:
         changes["notes"] = (*changes["notes"], _note(plan, min_cell))
     return dataclasses.replace(result, **changes)
+
+
+def _count_columns(figure: Figure) -> set[str]:
+    return {column for _, column in count_cells(figure.data, dict.fromkeys(figure.counts, True))}
 
 
 def _column(column: Column, plan: Plan, min_cell: int) -> Column:
