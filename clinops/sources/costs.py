@@ -39,8 +39,13 @@ def costs(source: Source) -> ir.Table:
     DataError
         Rows in two currencies, or event ids that stand on several rows, so that costs would double.
     """
-    currency(source)
-    return source.loader.once("costs", lambda: _build(source.loader))
+
+    def checked() -> ir.Table:
+        currency(source)
+        _refuse_doubles(source.loader)
+        return _linked(source.loader)
+
+    return source.loader.once("checked costs", checked)
 
 
 def currency(source: Source) -> int | None:
@@ -89,35 +94,48 @@ def observe(loader: Loader) -> list[SetAside]:
     ]
 
 
-def _build(loader: Loader) -> ir.Table:
-    linked = _linked(loader)
-    made = loader.engine.materialise(linked, "costs")
-    ids = loader.engine.rows(made.aggregate(n=made.count(), ids=made.row.nunique()))[0]
-    if ids["n"] != ids["ids"]:
-        raise DataError(
-            f"{ids['n'] - ids['ids']:,} costs would be counted more than once, since the id of their event stands on "
-            "several rows of its table. Make the ids unique in the export."
-        )
-    return made.drop("row")
-
-
 def _linked(loader: Loader) -> ir.Table:
-    """Join each cost to its event, domain by domain."""
+    """Join each cost to its event, domain by domain, once a source."""
     import ibis
 
     cost = loader.table("cost")
-    order = ibis.window(order_by=[cost.cost_id, cost.cost_event_id, cost.cost_domain_id, cost.amount_allowed])
-    numbered = loader.once("numbered costs", lambda: loader.engine.materialise(
-        cost.select(
-            row=ibis.row_number().over(order).cast("int64"),
-            cost_id=cost.cost_id,
-            event=cost.cost_event_id,
-            domain=cost.cost_domain_id.lower(),
-            allowed=ibis.coalesce(cost.amount_allowed, cost.total_paid),
-            paid=ibis.coalesce(cost.paid_by_payer, cost.total_paid),
-        ), "numbered_costs"))  # fmt: skip
-    parts = [_of_domain(numbered, name, loader) for name in DOMAINS]
-    return ibis.union(*parts)
+    plain = cost.select(
+        cost_id=cost.cost_id,
+        event=cost.cost_event_id,
+        domain=cost.cost_domain_id.lower(),
+        allowed=ibis.coalesce(cost.amount_allowed, cost.total_paid),
+        paid=ibis.coalesce(cost.paid_by_payer, cost.total_paid),
+    )
+
+    def join() -> ir.Table:
+        held = {row["domain"] for row in loader.engine.rows(plain.select("domain").distinct())}
+        parts = [_of_domain(plain, name, loader) for name in DOMAINS if name in held] or [
+            _of_domain(plain, DOMAINS[0], loader)
+        ]
+        return loader.engine.materialise(ibis.union(*parts) if len(parts) > 1 else parts[0], "costs")
+
+    return loader.once("costs", join)
+
+
+def _refuse_doubles(loader: Loader) -> None:
+    """Refuse costs of an event id that stands on several rows: each would count more than once."""
+    cost = loader.table("cost")
+    for name in DOMAINS:
+        where = omop.domain(name)
+        ids = loader.table(where.table)[where.id].name("event")
+        table = ids.as_table()
+        counted = loader.engine.rows(table.aggregate(n=table.event.count(), ids=table.event.nunique()))[0]
+        if counted["n"] == counted["ids"]:
+            continue
+        several = table.group_by("event").agg(n=table.count())
+        several = several.filter(several.n > 1)
+        paid = cost.filter(cost.cost_domain_id.lower() == name)
+        doubled = loader.count(paid.inner_join(several, paid.cost_event_id == several.event))
+        if doubled:
+            raise DataError(
+                f"{doubled:,} costs would be counted more than once: {where.id} stands on several rows of "
+                f"{where.table}. Make the ids unique in the export."
+            )
 
 
 def _of_domain(cost: ir.Table, name: str, loader: Loader) -> ir.Table:
@@ -140,7 +158,7 @@ def _of_domain(cost: ir.Table, name: str, loader: Loader) -> ir.Table:
         )
     joined = chosen.inner_join(events, chosen.event == events.event_id)
     return joined.select(
-        row=joined.row, cost_id=joined.cost_id, person_id=joined.person_id, date=joined.date,
+        cost_id=joined.cost_id, person_id=joined.person_id, date=joined.date,
         category=_category(joined.visit_concept_id, name), allowed=joined.allowed, paid=joined.paid,
         domain=joined.domain, visit_concept_id=joined.visit_concept_id,
     )  # fmt: skip
