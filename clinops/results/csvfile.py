@@ -32,7 +32,8 @@ def text_of(frame: pd.DataFrame, hidden: Iterable[tuple[int, str, str]] = (), *,
     writer.writerow([guard(name) for name in names])
     columns = [frame.iloc[:, j].tolist() for j in range(len(names))]
     for i in range(len(frame)):
-        writer.writerow([said.get((i, name), cell(column[i])) for name, column in zip(names, columns, strict=True)])
+        values = [(name, column[i]) for name, column in zip(names, columns, strict=True)]
+        writer.writerow([said.get((i, name), guard(v) if isinstance(v, str) else cell(v)) for name, v in values])
     return out.getvalue()
 
 

@@ -17,12 +17,12 @@ def spellings(value: float) -> set[str]:
     if value != value or value in (float("inf"), float("-inf")):
         return set()
     size = abs(value)
-    found = {f"{size:.{digits}f}" for digits in ((0,) if size.is_integer() else (1, 2, 3))}
-    found |= {f"{size:,.{digits}f}" for digits in ((0,) if size.is_integer() else (0, 1, 2))}
-    if 0 < size < 1:
-        found |= {f"{100 * size:.{digits}f}" for digits in (0, 1, 2)}
-    # "0", "1" and "0.0" stand for too much else to be taken for a hidden estimate.
-    return {text for text in found if size.is_integer() or len(text.replace(".", "").strip("0")) > 1}
+    if size.is_integer():
+        return {f"{size:.0f}", f"{size:,.0f}"}
+    found = {f"{size:,.{digits}f}" for digits in range(4)} | {f"{size:.{digits}f}" for digits in range(4)}
+    found |= {f"{100 * size:.{digits}f}" for digits in range(3)} if size < 1 else set()
+    # A single digit stands for too much else to be taken for an estimate, and a zero for everything small.
+    return {text for text in found if len(text) > 1 and float(text.replace(",", "")) != 0}
 
 
 def redact(text: str, tokens: Iterable[str], min_cell: int) -> str:
