@@ -56,6 +56,6 @@ __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
     "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks",
-    "match", "observed", "profile", "programme", "protocol", "quality", "race", "sensitivity", "sex", "sex_is", "subgroup",
-    "time_to", "value", "weight",
+    "match", "observed", "profile", "programme", "protocol", "quality", "race", "sensitivity", "sex", "sex_is",
+    "subgroup", "time_to", "value", "weight",
 ]  # fmt: skip

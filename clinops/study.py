@@ -433,14 +433,16 @@ class Prose(str):
 
 ORDER = (
     "target_trial", "diagram", "attrition", "flow", "code_lists", "balance", "love", "overlap", "funnel", "events",
-    "costs", "cost_trend", "effects", "forest", "survival", "ladder", "subgroups", "sensitivity", "check_list", "limits",
+    "costs", "cost_trend", "effects", "forest", "survival", "ladder", "subgroups", "sensitivity", "check_list",
+    "limits",
 )  # fmt: skip
 """The exhibits in the order of a report."""
 
 NUMBERS = {
     "attrition": "Table 1", "target_trial": "Table 2", "baseline": "Table 3", "funnel": "Table 4",
     "crude_events": "Table 5a", "crude_costs": "Table 5b", "effects": "Table 6", "ladder": "Table 7",
-    "subgroups": "Table 8", "sensitivity": "Table 9", "checks": "Table 10", "check_design": "Table 10a", "check_balance": "Table 10b",
+    "subgroups": "Table 8", "sensitivity": "Table 9", "checks": "Table 10",
+    "check_design": "Table 10a", "check_balance": "Table 10b",
     "check_overlap": "Table 10c", "check_follow_up": "Table 10d", "check_negative_controls": "Table 10e",
     "e_values": "Table 10f", "code_lists": "Table 11", "limits": "Table 12",
     "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",

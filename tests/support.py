@@ -35,9 +35,7 @@ def case_file(case: str, name: str) -> Path:
     return found[0] / name
 
 
-def assert_close(
-    actual: Any, expected: Any, rtol: float = 1e-8, label: str = "value", *, atol: float = 1e-12
-) -> None:
+def assert_close(actual: Any, expected: Any, rtol: float = 1e-8, label: str = "value", *, atol: float = 1e-12) -> None:
     """Compare nested values with a reference; the message names the place that differs.
 
     Dicts must hold every expected key (more are allowed), lists the same number of items. `null` in the

@@ -65,8 +65,8 @@ def follow_up_check(data: Dataset, outcomes: pd.DataFrame, protocol: Protocol) -
     )  # fmt: skip
     return Check(
         "check_follow_up", "Were both arms watched alike?", frame, columns,
-        sentence=f"The arms were observed for {100 * frame['share'].iloc[0]:.1f}% and {100 * frame['share'].iloc[1]:.1f}% "
-        "of the window.",
+        sentence="The arms were observed for "
+        f"{100 * frame['share'].iloc[0]:.1f}% and {100 * frame['share'].iloc[1]:.1f}% of the window.",
         observed=gap, threshold=FOLLOW_UP_GAP, passed=bool(gap <= FOLLOW_UP_GAP),
         why="Where one arm is lost sooner, its costs and events are missed more often.",
     )  # fmt: skip

@@ -76,7 +76,8 @@ def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
         text += f" Not used, since they could not be measured or do not vary: {', '.join(left)}."
     return (
         text
-        + f" Age at index: {age_rule}. Counts and costs entered as log(1 + x); missing numbers as the mean with an indicator."
+        + f" Age at index: {age_rule}. Counts and costs entered as log(1 + x);"
+        + " missing numbers as the mean with an indicator."
     )
 
 
@@ -95,8 +96,8 @@ def _adjustment(protocol: Protocol, adjusted: Adjusted) -> str:
     )
     return (
         f"**Analysis.** Estimand: {ESTIMANDS[protocol.estimand]}. Propensity score by {score}; {adjusted.label}. "
-        f"The variance of means, risks and rates {variance}. Hazard ratios (Cox, Efron ties) have a robust variance that takes "
-        "the weights as known."
+        f"The variance of means, risks and rates {variance}. Hazard ratios (Cox, Efron ties) have a robust "
+        "variance that takes the weights as known."
     )
 
 
@@ -107,13 +108,14 @@ def _outcomes(protocol: Protocol) -> str:
         lines += f" (smallest worthwhile difference {primary.worthwhile:g})"
     others = [f"{m.name} ({m.role})" for m in protocol.outcomes if m is not primary]
     controls = [m.name for m in protocol.negative_controls]
-    return f"**Outcomes.** {lines}. Others: {', '.join(others) or 'none'}. Negative controls: {', '.join(controls) or 'none'}."
+    more = f"Others: {', '.join(others) or 'none'}. Negative controls: {', '.join(controls) or 'none'}."
+    return f"**Outcomes.** {lines}. {more}"
 
 
 def _conventions(protocol: Protocol, version: str) -> str:
     price = f" Prices of {protocol.price_year}." if protocol.price_year else " Prices as recorded, not inflated."
+    hidden = f"Counts of 1 to {protocol.min_cell - 1} print <{protocol.min_cell}."
     return (
         f"**Reporting.** Intervals are 95%; P values are two-sided and unadjusted for the number of outcomes. "
-        f"Counts of 1 to {protocol.min_cell - 1} print <{protocol.min_cell}. Perspective: {protocol.perspective}.{price} "
-        f"Protocol {protocol.hash[:8]}, clinops {version}, seed {protocol.seed}."
+        f"{hidden} Perspective: {protocol.perspective}.{price} Protocol {protocol.hash[:8]}, clinops {version}, seed {protocol.seed}."
     )

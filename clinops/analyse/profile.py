@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from clinops.build.cohorts import Cohort
     from clinops.build.rows import Baseline
 
-NUMBERS = {"attrition": "Table 1", "flow": "Figure 1", "profile": "Table 2", "calendar": "Table 3", "code_lists": "Table 4",
-           "limits": "Table 5"}  # fmt: skip
+NUMBERS = {
+    "attrition": "Table 1", "flow": "Figure 1", "profile": "Table 2", "calendar": "Table 3",
+    "code_lists": "Table 4", "limits": "Table 5",
+}  # fmt: skip
 
 
 class Profile:
@@ -86,8 +88,8 @@ class Profile:
         frame = pd.DataFrame(rows)
         columns = (
             Column("covariate", "Covariate"),
-            Column("value", f"{self.definition.name} (n = {len(self.data):,})", "mean", "n (%) or mean (SD)", spread="sd",
-                   denominator="known", format_by="format"),
+            Column("value", f"{self.definition.name} (n = {len(self.data):,})", "mean", "n (%) or mean (SD)",
+                   spread="sd", denominator="known", format_by="format"),
             Column("median", "Median", "number1"),
             Column("low", "5th percentile", "number1"),
             Column("high", "95th percentile", "number1"),
@@ -95,8 +97,8 @@ class Profile:
         )  # fmt: skip
         lost = "; ".join(f"{m.name}: {why}" for m, why in self.baseline.missing_covariates)
         notes = (f"Not computable here: {lost}",) if lost else ()
-        return Result("profile", "Characteristics on the index date", frame, columns, notes,
-                      f"{len(self.data):,} entries of {self.definition.name}, {len(rows)} characteristics.")  # fmt: skip
+        said = f"{len(self.data):,} entries of {self.definition.name}, {len(rows)} characteristics."
+        return Result("profile", "Characteristics on the index date", frame, columns, notes, said)
 
     @property
     def calendar(self) -> Result:

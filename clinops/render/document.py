@@ -106,9 +106,8 @@ def render(notebook: Mapping[str, Any], context: Context) -> str:
 
 
 def _compose(page: _Page, context: Context) -> str:
-    import markupsafe
+    from markupsafe import Markup as safe
 
-    safe = markupsafe.Markup
     foot = " · ".join(part for part in (context.title, context.run_id) if part)
     return (
         templates()

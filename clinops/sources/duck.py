@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ class DuckEngine(Engine):
         self._run(sql)
 
     def fetch(self, sql: str, schema: ibis.Schema) -> pa.Table:
-        return self._run(sql).to_arrow_table().cast(schema.to_pyarrow())
+        return self._guarded(lambda: self._connection.sql(sql).to_arrow_table()).cast(schema.to_pyarrow())
 
     def load(self, name: str, table: pa.Table, schema: ibis.Schema) -> None:
         self._connection.register("clinops_incoming", table)
@@ -96,10 +96,13 @@ class DuckEngine(Engine):
         self._run("SET lock_configuration = true")
 
     def _run(self, sql: str) -> Any:
+        return self._guarded(lambda: self._connection.execute(sql))
+
+    def _guarded(self, run: Callable[[], Any]) -> Any:
         import duckdb
 
         try:
-            return self._connection.execute(sql)
+            return run()
         except duckdb.ConnectionException:
             raise SourceError("The source was closed; connect to it again.") from None
         except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:

@@ -24,7 +24,7 @@ class SetAside(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Source:
     """Records, open for reading; nothing in them is ever changed.
 
@@ -115,6 +115,9 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<Source {self.name!r}: {self.model}, {self.persons:,} persons>"
 
     def __str__(self) -> str:
         from clinops.sources.describe import to_text

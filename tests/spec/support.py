@@ -54,7 +54,9 @@ def analysis(source: Any, *, window: Any = None, steps: Any = (), **parts: Any) 
     follow_up = parts.pop("follow_up", window or co.days(1, 10))
     protocol = co.protocol(
         title="t", question="q", follow_up=follow_up,
-        exposed=co.cohort("drug", entry=parts.pop("entry", co.first_ever(drug)), steps=steps, exit=ends["exposed_exit"]),
+        exposed=co.cohort(
+            "drug", entry=parts.pop("entry", co.first_ever(drug)), steps=steps, exit=ends["exposed_exit"]
+        ),
         comparator=co.cohort("other", entry=co.first_ever(other_drug), steps=steps, exit=ends["comparator_exit"]),
         **parts,
     )  # fmt: skip

@@ -38,7 +38,9 @@ def test_a_concept_brings_what_is_below_it_less_what_is_excluded(any_source):
     assert who(source, co.codes("diabetes", DIABETES)) == [1, 2, 3, 4]
     assert who(source, co.codes("diabetes itself", DIABETES, descendants=False)) == [1]
     assert who(source, co.codes("not type 2", DIABETES, exclude=(TYPE_2,))) == [1, 2]
-    assert who(source, co.codes("not type 2 itself", DIABETES, TYPE_2, KIDNEY, descendants=False, exclude=(TYPE_2,))) == [1, 4]
+    assert who(
+        source, co.codes("not type 2 itself", DIABETES, TYPE_2, KIDNEY, descendants=False, exclude=(TYPE_2,))
+    ) == [1, 4]
 
 
 def test_without_a_hierarchy_the_concepts_themselves_count_and_it_says_so(any_source):
@@ -49,7 +51,9 @@ def test_without_a_hierarchy_the_concepts_themselves_count_and_it_says_so(any_so
 
 
 def test_source_codes_ignore_dots_and_case_and_only_a_star_reaches_further(any_source):
-    rows = diagnoses(*({"concept": 0, "code": code} for code in ("E11", "E11.9", "e119", "E1165", "E10.9", "E12", None)))
+    rows = diagnoses(
+        *({"concept": 0, "code": code} for code in ("E11", "E11.9", "e119", "E1165", "E10.9", "E12", None))
+    )
     source = any_source(tiny(condition_occurrence=rows))
     assert who(source, co.codes("E11 and below", source="E11*")) == [1, 2, 3, 4]
     assert who(source, co.codes("E11.9", source="E11.9")) == [2, 3]

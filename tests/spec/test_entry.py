@@ -139,7 +139,12 @@ def test_has_and_lacks_may_follow_each_other(any_source):
         condition_occurrence=[*bled(1, "2020-05-01"), *bled(2, "2020-05-01", "2020-07-01")],
         visit_occurrence=[*came(1, "2020-05-01"), *came(3, "2020-05-02")],
     )
-    steps = (co.has(bleed, co.before()), co.lacks(bleed, co.after()), co.has(visit, co.before()), co.lacks(visit, co.after()))
+    steps = (
+        co.has(bleed, co.before()),
+        co.lacks(bleed, co.after()),
+        co.has(visit, co.before()),
+        co.lacks(visit, co.after()),
+    )
     assert entered(find(any_source(tables), co.first_ever(drug), *steps)) == [(1, "2020-06-01")]
 
 

@@ -108,7 +108,8 @@ def _row(data: Dataset, found: Balances, i: int) -> dict[str, Any]:
         row[f"sd_{arm}"] = np.nan if level else float(getattr(before, f"sd_{side}")[i])
         row[f"after_{arm}"] = float(getattr(after, f"mean_{side}")[i])
     row |= {
-        "smd_before": float(before.smd[i]), "smd_after": float(after.smd[i]), "vr_after": float(after.variance_ratio[i]),
+        "smd_before": float(before.smd[i]), "smd_after": float(after.smd[i]),
+        "vr_after": float(after.variance_ratio[i]),
         "missing": int(before.missing_treated[i] + before.missing_comparator[i]),
     }  # fmt: skip
     return row

@@ -38,8 +38,9 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
         parts += [_curve(fitted[name], days, label), _at_risk(fitted[name], days, landmarks, label)]
     frame = pd.concat(parts, ignore_index=True)
     table = frame[frame["kind"] == "at risk"].drop(columns="kind").reset_index(drop=True)
+    label = measure.events.label if measure.events else measure.name
     options = {
-        "xlabel": "Days from index", "ylabel": f"Cumulative risk: {measure.events.label if measure.events else measure.name}",
+        "xlabel": "Days from index", "ylabel": f"Cumulative risk: {label}",
         "horizon": horizon, "adjustment": adjusted.label,
     }  # fmt: skip
     drawn = dict.fromkeys(("risk", "low", "high"), ("n_risk",))

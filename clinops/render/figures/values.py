@@ -1,0 +1,120 @@
+"""From cells of a frame to numbers and texts, and from ranges to ticks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinops.render import text as say
+from clinops.render.figures.sheet import SLACK, SMALL, width_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+NOT_SHOWN = "not shown"
+
+
+def numbers(frame: pd.DataFrame, column: str) -> Floats:
+    """Return a column as floats; missing in any spelling, and a column that is not there, is NaN."""
+    import pandas as pd
+
+    if column not in frame.columns:
+        return np.full(len(frame), np.nan)
+    return np.array([math.nan if pd.isna(value) else float(value) for value in frame[column]], dtype=float)
+
+
+def words(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return a column as texts with single spaces; missing is empty."""
+    import pandas as pd
+
+    if column not in frame.columns:
+        return [""] * len(frame)
+    return ["" if pd.isna(value) else " ".join(str(value).split()) for value in frame[column]]
+
+
+def suppressed(options: Mapping[str, Any]) -> str:
+    """Return what is printed in place of a count that disclosure control took away."""
+    return str(options.get("suppressed", "<11"))
+
+
+def count(value: float, hidden: str) -> str:
+    """Return a count with commas, or the text of a hidden one."""
+    return say.number(value) if math.isfinite(value) else hidden
+
+
+def plain(value: float) -> str:
+    """Return a tick as a plain number: "1,200", "0.5", "−20"; never a power."""
+    text = f"{abs(value):,.10f}".rstrip("0").rstrip(".")
+    return say.MINUS + text if value < 0 and text != "0" else text
+
+
+def percent_tick(value: float) -> str:
+    """Return a share as a tick: 0.05 is "5%"."""
+    return plain(round(100 * value, 8)) + "%"
+
+
+def is_currency(unit: str) -> bool:
+    """Tell whether a unit is a currency code."""
+    return unit in say.SYMBOLS or (len(unit) == 3 and unit.isalpha() and unit.isupper())
+
+
+def digits_for(values: Floats) -> int:
+    """Return the decimals that show three figures of the largest value."""
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max(initial=0.0))
+    return next((digits for digits, least in ((0, 100), (1, 10), (2, 1)) if largest >= least), 3)
+
+
+def linear_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return at most ``most`` round numbers from low to high."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = MaxNLocator(nbins=max(most - 1, 1), steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    slack = 1e-9 * (high - low)
+    return [0.0 if abs(v) < slack else float(v) for v in found if low - slack <= v <= high + slack]
+
+
+def log_ticks(low: float, high: float) -> list[list[float]]:
+    """Return sets of round numbers for a logarithmic axis, densest first; 1 is in each where in range."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    sets = []
+    for factors in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        sets.append([round(f * 10.0**e, 12) for e in exponents for f in factors])
+    thinned = [[10.0**e for e in exponents if e % step == 0] for step in (2, 3, 4, 6)]
+    narrow = [linear_ticks(low, high, n) for n in (7, 5)] if high / low < 3 else []
+    found = [[v for v in ticks if low <= v <= high] for ticks in (*narrow, *sets, *thinned)]
+    return [ticks for ticks in found if ticks]
+
+
+def fit(
+    sets: Sequence[Sequence[float]],
+    place: Callable[[float], float],
+    label: Callable[[float], str],
+    size: float = SMALL,
+    gap: float = 0.09,
+) -> list[float]:
+    """Return the first set of ticks whose labels do not run into each other.
+
+    Parameters
+    ----------
+    sets : candidates, best first.
+    place : from a value to inches along the axis.
+    label : from a value to its text.
+    size, gap : of the labels, and the least room between two in inches.
+    """
+    for ticks in sets:
+        if apart([(place(v), label(v)) for v in ticks], size, gap):
+            return list(ticks)
+    return list(sets[-1][:1]) if sets else []
+
+
+def apart(labels: Sequence[tuple[float, str]], size: float = SMALL, gap: float = 0.09) -> bool:
+    """Tell whether centred labels (position in inches, text) leave a gap between each other."""
+    spans = sorted((x, width_of(text, size) * SLACK / 2) for x, text in labels)
+    return all(b - a >= half + other + gap for (a, half), (b, other) in itertools.pairwise(spans))
