@@ -117,5 +117,6 @@ def _conventions(protocol: Protocol, version: str) -> str:
     hidden = f"Counts of 1 to {protocol.min_cell - 1} print <{protocol.min_cell}."
     return (
         f"**Reporting.** Intervals are 95%; P values are two-sided and unadjusted for the number of outcomes. "
-        f"{hidden} Perspective: {protocol.perspective}.{price} Protocol {protocol.hash[:8]}, clinops {version}, seed {protocol.seed}."
+        f"{hidden} Perspective: {protocol.perspective}.{price} "
+        f"Protocol {protocol.hash[:8]}, clinops {version}, seed {protocol.seed}."
     )
