@@ -21,7 +21,13 @@ DEV_STAMP := $(VENV)/.installed-dev-$(call key,requirements-dev.lock)
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
 
-report: $(RUN_STAMP) ## run the notebooks of notebooks/report.yaml and write reports/index.html
+DEMO := data/demo/truth.parquet
+
+# The simulated programme is made from its seed where it is not there; it is not kept in the repository.
+$(DEMO): | $(RUN_STAMP)
+	$(BIN)/clinops simulate data/demo --replace
+
+report: $(RUN_STAMP) $(DEMO) ## run the notebooks of notebooks/report.yaml and write reports/index.html
 	$(BIN)/clinops report $(if $(filter-out 0,$(JOBS)),--jobs $(JOBS))
 
 test: $(DEV_STAMP) ## run the tests (the slow proofs apart)

@@ -138,9 +138,9 @@ class Profile:
         """Write the exhibits into a folder; see `Study.write`."""
         from clinops.analyse.bundle import Bundle, write
 
-        return write(
-            Bundle(f"Who is in {self.definition.name}?", self.exhibits, self.source, protocol=self.protocol), folder
-        )
+        title = f"Who is in {self.definition.name}?"
+        made = Bundle(title, self.exhibits, self.source, protocol=self.protocol, min_cell=self._gallery.min_cell)
+        return write(made, folder)
 
 
 def profile(protocol: Protocol, source: Any, arm: str = "exposed", min_cell: int = 11) -> Profile:

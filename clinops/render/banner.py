@@ -10,7 +10,8 @@ def of_source(synthetic: bool) -> str:
     return SYNTHETIC_BANNER if synthetic else ""
 
 
-def of_page(synthetic: bool, *, cleared: bool = False) -> tuple[str, ...]:
-    """Return the lines of the status banner of a page, the gravest first."""
-    lines = [of_source(synthetic)] if synthetic else ["Real records"]
+def of_page(synthetic: bool | None, *, cleared: bool = False) -> tuple[str, ...]:
+    """Return the lines of the status banner of a page, the gravest first; None: nobody said what the records are."""
+    said = {True: SYNTHETIC_BANNER, False: "Real records", None: "Real or synthetic records: not stated"}
+    lines = [said[synthetic]]
     return (*lines, "Cleared for release" if cleared else INTERNAL_STAMP)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 STATUSES = {
     "passed": ("✓", "good"), "failed": ("✗", "bad"), "not judged": ("○", "unsure"), "benefit": ("▲", "good"),
     "harm": ("▼", "bad"), "too uncertain": ("◆", "unsure"), "not interpretable": ("✕", "bad"),
+    "no worthwhile difference": ("●", "unsure"),
     "allowed": ("!", "unsure"),
 }  # fmt: skip
 
@@ -44,7 +45,7 @@ class Context:
     """
 
     title: str
-    synthetic: bool = False
+    synthetic: bool | None = None
     cleared: bool = False
     data: str = ""
     date_range: str = ""

@@ -13,6 +13,7 @@ from clinops.results.result import Check, Result
 VERDICTS = {
     "benefit": "▲ Benefit",
     "harm": "▼ Harm",
+    "no worthwhile difference": "● No worthwhile difference",
     "too uncertain": "◆ Too uncertain",
     "not interpretable": "✕ Not interpretable",
 }

@@ -103,8 +103,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from clinops.analyse.quality import quality  # type: ignore[import-not-found]
-    from clinops.sources import connect  # type: ignore[attr-defined]
+    from clinops.analyse.quality import quality
+    from clinops.sources import connect
 
     result = quality(connect(options.source))
     print(result)

@@ -15,12 +15,6 @@ from pathlib import Path
 from typing import Any
 
 PAGE = "index.html"
-_LOOKS = {
-    "benefit": "good", "passed": "good", "harm": "bad", "failed": "bad", "not interpretable": "bad",
-    "too uncertain": "unsure", "not judged": "unsure", "allowed": "unsure",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Line:
     """One report as the index shows it."""
@@ -101,8 +95,8 @@ def _banner(summary: dict[str, Any], manifest: dict[str, Any]) -> str:
     from clinops.render.banner import of_page
 
     said = summary.get("banner")
-    if not said and "synthetic" in summary:
-        said = list(of_page(bool(summary["synthetic"]), cleared=bool(summary.get("cleared"))))
+    if not said and isinstance(synthetic := summary.get("synthetic"), bool):
+        said = list(of_page(synthetic, cleared=bool(summary.get("cleared"))))
     said = said or manifest.get("disclosure") or ""
     return " · ".join(str(part) for part in said) if isinstance(said, list) else str(said)
 
@@ -116,7 +110,9 @@ def _date(value: Any) -> str:
 
 def _verdict(verdict: dict[str, Any]) -> tuple[str, str, str, str]:
     label, status, text = (str(verdict.get(key) or "") for key in ("label", "status", "text"))
-    return _LOOKS.get(status.lower(), "neutral"), label, status, text
+    from clinops.render.document import STATUSES
+
+    return STATUSES.get(status.lower(), ("", "neutral"))[1], label, status, text
 
 
 def render_index(lines: list[Line]) -> str:

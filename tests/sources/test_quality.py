@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from clinops.analyse.quality import COLUMNS, quality
+from clinops.analyse.quality_checks import COLUMNS, checked
 from tests.conftest import tiny
 
 CLEAN = {
@@ -20,7 +20,7 @@ CLEAN = {
 
 
 def test_clean_records_fail_nothing(any_source):
-    frame = quality(any_source(tiny(**CLEAN)))
+    frame = checked(any_source(tiny(**CLEAN)))
     assert tuple(frame.columns) == COLUMNS
     assert frame[frame.passed == False].empty  # noqa: E712 - None is neither
     assert (frame["count"] == 0).all()
@@ -65,7 +65,7 @@ def test_clean_records_fail_nothing(any_source):
     ],
 )  # fmt: skip
 def test_each_fault_fails_its_check_and_no_other(any_source, changed, check, table, count, denominator):
-    frame = quality(any_source(tiny(**{**CLEAN, **changed})))
+    frame = checked(any_source(tiny(**{**CLEAN, **changed})))
     failed = frame[frame.passed == False]  # noqa: E712
     row = failed.set_index(["check", "table"]).loc[(check, table)]
     assert (row["count"], row["denominator"], row["share"]) == (count, denominator, count / denominator)
@@ -74,7 +74,7 @@ def test_each_fault_fails_its_check_and_no_other(any_source, changed, check, tab
 
 def test_what_cannot_be_judged_is_not(source_of):
     """No death, no snapshot, no cost: the checks on them are not there; merged periods are counted, not judged."""
-    frame = quality(
+    frame = checked(
         source_of(
             tiny(
                 person=[{"person_id": 1}],
@@ -93,6 +93,6 @@ def test_what_cannot_be_judged_is_not(source_of):
 
 
 def test_gibleed(gibleed):
-    frame = quality(gibleed).set_index(["check", "table"])
+    frame = checked(gibleed).set_index(["check", "table"])
     orphans = frame.loc[("periods without a person", "observation_period")]
     assert (orphans["count"], orphans["denominator"], orphans["passed"]) == (2649, 5343, False)

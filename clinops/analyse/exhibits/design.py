@@ -221,6 +221,17 @@ def funnel(protocol: Protocol, baseline: Baseline) -> Result:
     )  # fmt: skip
 
 
+def set_aside_table(set_aside: tuple[tuple[str, int, str], ...]) -> Result:
+    """What of the records is not used, with its count and its reason."""
+    import pandas as pd
+
+    rows = [{"what": w, "count": n, "why": why} for w, n, why in set_aside]
+    frame = pd.DataFrame(rows, columns=["what", "count", "why"]).astype({"count": "int64"})
+    columns = (Column("what", "What"), Column("count", "Rows", "count", "n"), Column("why", "Why"))
+    said = f"{len(frame)} notes say what was set aside." if len(frame) else "Nothing was set aside."
+    return Result("set_aside", "What was set aside", frame, columns, sentence=said)
+
+
 def limits(not_possible: tuple[tuple[str, str], ...], set_aside: tuple[tuple[str, int, str], ...]) -> Result:
     """What could not be shown, and what of the records was set aside, with counts and reasons."""
     import pandas as pd
