@@ -117,7 +117,11 @@ class Study:
         rows += made.subgroup_rows(self.data, p, self._months)
         rows += made.sensitivity_rows(self.data, p, self._months, self._reread)
         names = {"exposed": p.exposed.name, "comparator": p.comparator.name, "notebook": "evaluation"}
-        return [names | row for row in rows]
+        return [names | row | {"unit": self._priced(row.get("unit"))} for row in rows]
+
+    def _priced(self, unit: str | None) -> str | None:
+        """A unit with the currency of the source in the place of the word."""
+        return unit.replace("currency", self.currency) if unit else unit
 
     @cached_property
     def estimates(self) -> pd.DataFrame:
@@ -214,7 +218,7 @@ class Study:
     @property
     def effects(self) -> Result:
         """Effects on every outcome, adjusted and crude."""
-        make = lambda: shown.effects_table(self.estimates, self.protocol, self.currency)  # noqa: E731
+        make = lambda: shown.effects_table(self.estimates, self.protocol)  # noqa: E731
         return self._show("effects", make)
 
     @property
@@ -324,11 +328,11 @@ class Study:
         sizes = balance.effective_sizes(self.design, self.adjusted)
         found = verdict.detectable(self.data, p.primary, sizes)
         judged = self.checks
-        strip = front.strip(self.estimates, p, self.truth, self.currency)
+        strip = front.strip(self.estimates, p, self.truth)
         return FrontPage(
             title=p.title, verdict=self.verdict.label, conclusion=self.verdict.sentence,
-            detectable=front.detectable_sentence(found, p.primary),
-            main=self._show("main", lambda: front.main_table(self.estimates, p, self.currency)),
+            detectable=front.detectable_sentence(found, p.primary, self.currency),
+            main=self._show("main", lambda: front.main_table(self.estimates, p)),
             money=self.money, strip=None if strip is None else self._show("strip", lambda: strip),
             threats=self.threats, failed=tuple(c for c in judged if c.passed is False),
             allowed=tuple((f.rule, f.allowed or "") for f in self.findings.allowed),
@@ -366,14 +370,18 @@ class Study:
         whole = float(reasons.isin(["window", "death"]).mean())
         strength = float(evalue) if isinstance(evalue, int | float) else None
         return verdict.threats(
-            self.protocol, self.source, self.checks, strength, self.adjusted.share_unmatched, whole, self.not_possible
+            self.protocol, self.source, self.checks, strength, self.adjusted.share_unmatched, whole, self._not_measured
         )
 
     @property
     def not_possible(self) -> tuple[tuple[str, str], ...]:
         """What these records cannot show, and why."""
-        lost = [(m.name, why) for m, why in (*self.baseline.missing_covariates, *self.outcomes.not_possible)]
-        return (*lost, *self.source.missing)
+        return (*self._not_measured, *self.source.missing)
+
+    @property
+    def _not_measured(self) -> tuple[tuple[str, str], ...]:
+        """Measures of the protocol that these records cannot give, and why."""
+        return tuple((m.name, why) for m, why in (*self.baseline.missing_covariates, *self.outcomes.not_possible))
 
     @property
     def limits(self) -> Result:
@@ -432,8 +440,8 @@ class Prose(str):
 
 
 ORDER = (
-    "target_trial", "diagram", "attrition", "flow", "code_lists", "balance", "love", "overlap", "funnel", "events",
-    "costs", "cost_trend", "effects", "forest", "survival", "ladder", "subgroups", "sensitivity", "check_list",
+    "attrition", "target_trial", "diagram", "flow", "balance", "love", "overlap", "funnel", "events", "costs",
+    "cost_trend", "effects", "survival", "forest", "ladder", "subgroups", "sensitivity", "check_list", "code_lists",
     "limits",
 )  # fmt: skip
 """The exhibits in the order of a report."""
@@ -446,7 +454,7 @@ NUMBERS = {
     "check_overlap": "Table 10c", "check_follow_up": "Table 10d", "check_negative_controls": "Table 10e",
     "e_values": "Table 10f", "code_lists": "Table 11", "limits": "Table 12",
     "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",
-    "cost_trend": "Figure 5", "survival": "Figure 7", "forest": "Figure 9",
+    "cost_trend": "Figure 5", "survival": "Figure 6", "forest": "Figure 7",
 }  # fmt: skip
 """The number of each exhibit, the same in every report."""
 

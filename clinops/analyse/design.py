@@ -16,16 +16,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Term:
-    """One column of a design: which covariate, which level (None for a number), how it was made."""
+    """One column of a design: which covariate, which level (None for a number), how it was made, in what unit."""
 
     measure: Measure
     level: str | None
     transform: str
+    unit: str = ""
 
     @property
     def label(self) -> str:
         """As a table prints it."""
-        return self.measure.name if self.level is None else f"{self.measure.name}: {self.level}"
+        if self.level is not None:
+            return f"{self.measure.name}: {self.level}"
+        return f"{self.measure.name}, {self.unit}" if self.unit else self.measure.name
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the column's mean is a share of persons: a level, or something that was there or not."""
+        return self.level is not None or self.measure.measure == "any"
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def balance_design(data: Dataset, covariates: tuple[Measure, ...]) -> Design:
     terms: list[Term] = []
     columns: list[Floats] = []
     for measure in _present(data, covariates):
-        made = _levels(data, measure) if measure.categorical else [(Term(measure, None, "as is"), _raw(data, measure))]
+        made = _levels(data, measure) if measure.categorical else [_number(data, measure)]
         for term, column in made:
             terms.append(term)
             columns.append(column)
@@ -76,7 +84,20 @@ def _present(data: Dataset, covariates: tuple[Measure, ...]) -> list[Measure]:
 
 
 def _raw(data: Dataset, measure: Measure) -> Floats:
-    return data.baseline[measure.id].to_numpy(dtype=float)
+    """The values of a number; a date counts in days from the first index date."""
+    values = data.baseline[measure.id]
+    if values.dtype.kind == "M":
+        return (values - values.min()).dt.days.to_numpy(dtype=float)
+    return values.to_numpy(dtype=float)
+
+
+def _number(data: Dataset, measure: Measure) -> tuple[Term, Floats]:
+    return Term(measure, None, "as is", _unit(data, measure)), _raw(data, measure)
+
+
+def _unit(data: Dataset, measure: Measure) -> str:
+    values = data.baseline[measure.id]
+    return f"days after {values.min():%Y-%m-%d}" if getattr(values.dtype, "kind", "") == "M" and len(values) else ""
 
 
 def _numbers(data: Dataset, measure: Measure) -> list[tuple[Term, Floats]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse import words
 from clinops.analyse.capture import capture_of
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.effects import MAIN
@@ -17,6 +18,9 @@ from clinops.results.result import Column, Figure, Result
 if TYPE_CHECKING:
     import pandas as pd
 
+ADMISSION, EMERGENCY = (9201, 262), (9203, 262)
+"""Standard concepts of an inpatient stay and of an emergency visit; 262 is one that became the other."""
+
 ORDER = ("primary", "safety", "balancing", "secondary")
 
 
@@ -26,7 +30,9 @@ def facts(protocol: Protocol, source: Any, data: Dataset) -> dict[str, str]:
     first, last = source.span
     dates = data.baseline["index_date"]
     same = exposed.entry == comparator.entry
-    zero = f"{exposed.entry.label}" if same else f"{exposed.entry.label}; {comparator.entry.label.lower()}"
+    zero = exposed.entry.label if same else f"{exposed.entry.label} v {comparator.entry.label.lower()}"
+    which = {e.which for e in (exposed.entry, comparator.entry)}
+    rules = ", ".join(sorted(word for word in which if word not in zero.lower()))
     counts = [
         f"{int(arm.sum()):,} {name}" for arm, name in ((data.exposed, exposed.name), (~data.exposed, comparator.name))
     ]
@@ -34,34 +40,33 @@ def facts(protocol: Protocol, source: Any, data: Dataset) -> dict[str, str]:
     return {
         "question": protocol.question,
         "who_v_whom": f"{exposed.name} v {comparator.name}",
-        "time_zero": f"{zero} ({exposed.entry.which}); follow-up {protocol.follow_up.window}",
+        "time_zero": f"{zero}{f' ({rules})' if rules else ''}; follow-up {protocol.follow_up.window}",
         "period": f"Index dates {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; records {first} to {last}",
         "n": " and ".join(counts),
         "capture": f"{source.name}: {capture_of(source)}{rule}",
     }
 
 
-def detectable_sentence(found: tuple[float, str] | None, measure: Measure | None) -> str:
+def detectable_sentence(found: tuple[float, str] | None, measure: Measure | None, currency: str) -> str:
     """The smallest effect that could have been seen beside the smallest worth having."""
     if found is None or measure is None:
         return ""
-    size, unit = found
-    seen = f"{size:,.1f} {unit}" if np.isfinite(size) else "no difference at all"
+    size, unit = found[0], found[1].replace("currency", currency)
+    seen = f"{words.number(size)} {unit}" if np.isfinite(size) else "no difference at all"
     worth = "the protocol does not say which difference would be worth having"
     if measure.worthwhile is not None:
         scale = 1000 if unit.startswith("per 1,000") else 1
-        worth = f"the smallest worth having is {measure.worthwhile * scale:,.1f}"
+        worth = f"the smallest worth having is {words.number(measure.worthwhile * scale)}"
     return f"With these persons a difference of {seen} in {measure.name.lower()} could be seen (power 80%); {worth}."
 
 
-def main_table(estimates: pd.DataFrame, protocol: Protocol, unit: str) -> Result:
+def main_table(estimates: pd.DataFrame, protocol: Protocol) -> Result:
     """The primary outcome, then safety and the rest: each arm, the difference and its interval."""
-    ordered = sorted(protocol.outcomes, key=lambda m: ORDER.index(m.role or "secondary"))
+    page = [m for m in protocol.outcomes if m.role == "primary" or m.measure != "cost" or m.category == "total"]
+    ordered = sorted(page, key=lambda m: ORDER.index(m.role or "secondary"))
     frame = effect_frame(estimates, protocol, tuple(ordered), "main")
     frame = frame[frame["scale"] != "PMPM difference"].reset_index(drop=True)
     counts = ("events_exposed", "events_comparator")
-    said = frame["unit"].str.replace("currency", unit, regex=False)
-    frame = frame.assign(unit=said)
     columns = (
         Column("measure", "Outcome"), Column("role", "Role"), Column("unit", "Unit"),
         Column("value_exposed", protocol.exposed.name, "number1", of="events_exposed", format_by="format"),
@@ -70,10 +75,31 @@ def main_table(estimates: pd.DataFrame, protocol: Protocol, unit: str) -> Result
                low="difference_low", high="difference_high"),
     )  # fmt: skip
     return Result("main", f"Main results, {protocol.adjust.label}", frame, columns,
-                  ("Values are adjusted; a risk is the cumulative risk by the end of the window.",))  # fmt: skip
+                  ("Values are adjusted; a risk is the cumulative risk by the end of the window.",
+                   *absent(protocol)))  # fmt: skip
 
 
-def strip(estimates: pd.DataFrame, protocol: Protocol, truth: float | None, unit: str) -> Result | None:
+def absent(protocol: Protocol) -> tuple[str, ...]:
+    """Say which outcomes that a reader looks for are not among those of the protocol."""
+    found = {
+        "deaths": lambda m: m.events is not None and m.events.domain == "death",
+        "admissions": lambda m: _is_visit(m, ADMISSION),
+        "emergency visits": lambda m: _is_visit(m, EMERGENCY),
+        "days at home": lambda m: m.measure == "days at home",
+        "a measure of safety": lambda m: m.role == "safety",
+    }
+    missing = [name for name, is_one in found.items() if not any(is_one(m) for m in protocol.outcomes)]
+    return (f"Not among the outcomes of this protocol: {', '.join(missing)}.",) if missing else ()
+
+
+def _is_visit(measure: Measure, concepts: tuple[int, ...]) -> bool:
+    events = measure.events
+    if events is None or events.domain != "visit" or events.codes is None:
+        return False
+    return bool(set(events.codes.concept_ids) & set(concepts))
+
+
+def strip(estimates: pd.DataFrame, protocol: Protocol, truth: float | None) -> Result | None:
     """Naive beside adjusted (and the truth, where it is known), on one slim axis."""
     import pandas as pd
 
@@ -89,23 +115,23 @@ def strip(estimates: pd.DataFrame, protocol: Protocol, truth: float | None, unit
     if truth is not None:
         rows.append({"label": "Truth (simulated)", "estimate": truth, "low": np.nan, "high": np.nan})
     frame = pd.DataFrame(rows).drop_duplicates("label", ignore_index=True)
-    said = str(pick_unit(estimates, primary, scale)).replace("currency", unit)
+    said = pick_unit(estimates, primary, scale)
     per = 1000 if said.startswith("per 1,000") else 1
+    side = 1 if primary.better == "higher" else -1
     options = {
         "unit": said, "null": 0.0, "better": primary.better,
-        "worthwhile": None if primary.worthwhile is None else primary.worthwhile * per,
+        "worthwhile": None if primary.worthwhile is None else side * primary.worthwhile * per,
     }  # fmt: skip
     columns = (
         Column("label", "Comparison"),
         Column("estimate", f"Difference, {said} (95% CI)", "number1", low="low", high="high"),
     )
-    known = f" The truth is {truth:,.1f}." if truth is not None else ""
-    values = {r["label"].split(":")[0]: r["estimate"] for r in rows}
-    sentence = (
-        f"{primary.name}: " + "; ".join(f"{k.lower()} {v:,.1f}" for k, v in values.items() if v == v) + f" {said}."
-    )
-    return Result("strip", f"Naive beside adjusted: {primary.name}", frame, columns, sentence=sentence + known,
-                  figure=Figure("strip", frame, options), alt=sentence + known)  # fmt: skip
+    values = {r["label"].split(":")[0]: float(r["estimate"]) for r in rows if r["estimate"] == r["estimate"]}
+    listed = "; ".join(f"{label.lower()} {words.number(value)}" for label, value in values.items())
+    unit = said if said.startswith("per ") else f"in {said}"
+    sentence = f"{primary.name}, difference {unit}: {listed or 'not estimable'}."
+    return Result("strip", f"Naive beside adjusted: {primary.name}", frame, columns, sentence=sentence,
+                  figure=Figure("strip", frame, options), alt=sentence)  # fmt: skip
 
 
 def pick_unit(estimates: pd.DataFrame, measure: Measure, scale: str) -> str:

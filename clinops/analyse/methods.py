@@ -10,6 +10,8 @@ from clinops.define.measures import SCORE_KINDS
 from clinops.define.protocol import Protocol
 from clinops.define.steps import Step
 
+SCORE_WEIGHTS = {"charlson": "Charlson's (1987)", "van_walraven": "van Walraven's (2009)", "quan": "Quan's (2011)"}
+
 
 def methods(protocol: Protocol, source: Any, adjusted: Adjusted, version: str, age_rule: str) -> str:
     """Return the methods in prose that a paper could carry; every number in it comes from the run."""
@@ -68,7 +70,11 @@ def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
     used = {t.measure.id for t in adjusted.design.terms} if adjusted.design else set()
     names = [m.name for m in protocol.covariates if m.id in used]
     left = [m.name for m in protocol.covariates if m.id not in used] if adjusted.design else []
-    scores = [f"{m.name} with {m.weights} weights" for m in protocol.covariates if m.measure in SCORE_KINDS]
+    scores = [
+        f"{m.name} with {SCORE_WEIGHTS.get(str(m.weights), m.weights)} weights"
+        for m in protocol.covariates
+        if m.measure in SCORE_KINDS
+    ]
     text = f"**Covariates.** {', '.join(names) or 'None'}."
     if scores:
         text += f" {'; '.join(scores)} (Quan 2005 code lists)."
@@ -76,9 +82,20 @@ def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
         text += f" Not used, since they could not be measured or do not vary: {', '.join(left)}."
     return (
         text
-        + f" Age at index: {age_rule}. Counts and costs entered as log(1 + x);"
+        + f" {_age(age_rule)} Counts and costs entered as log(1 + x);"
         + " missing numbers as the mean with an indicator."
     )
+
+
+def _age(rule: str) -> str:
+    """Say how age was reckoned: "exact", "year", or "mixed: n" (n entries with only a year of birth)."""
+    kind, _, n = rule.partition(": ")
+    return {
+        "exact": "Age is in whole years at the index date, from the date of birth.",
+        "year": "Age is the index year minus the year of birth.",
+        "mixed": f"Age is in whole years from the date of birth; for {n} entries with only a year of birth it is the "
+        "index year minus that year.",
+    }[kind]
 
 
 def _adjustment(protocol: Protocol, adjusted: Adjusted) -> str:

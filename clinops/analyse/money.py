@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse import words
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.exhibits.effects import pick
@@ -78,10 +79,10 @@ def money_table(estimates: pd.DataFrame, protocol: Protocol, fee: float | None, 
     )
     fee_said = "" if fee is not None else " The protocol states no programme fee, so no net effect is shown."
     last = frame.iloc[-1]
+    said = f"{last['line'].split(':')[0]}: {words.number(float(last['estimate']), 0)} {unit} per person."
     sentence = (
         f"Perspective: {protocol.perspective}; {year}; {measure.amount} amounts. A negative number is less spent among "
-        f"{protocol.exposed.name}. {last['line'].split(':')[0]}: {last['estimate']:,.0f} {unit} per person."
-        f"{fee_said}"
+        f"{protocol.exposed.name}. {said}{fee_said}"
     )
     return Result(
         "money", f"Money: {protocol.perspective} perspective, {unit}, {year}", frame, columns,

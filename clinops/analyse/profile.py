@@ -82,8 +82,7 @@ class Profile:
 
         found = balance_design(self.data, self.protocol.covariates)
         rows = [
-            _row(term.label, term.level is not None, column)
-            for term, column in zip(found.terms, found.matrix.T, strict=True)
+            _row(term.label, term.is_share, column) for term, column in zip(found.terms, found.matrix.T, strict=True)
         ]
         frame = pd.DataFrame(rows)
         columns = (

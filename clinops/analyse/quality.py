@@ -111,7 +111,8 @@ class Quality:
 
         found = self.summary
         status = "passed" if found.passed else "failed"
-        verdicts = ({"label": "Data quality", "text": found.sentence, "status": status},)
+        said = f"{len(self.failed)} of {len(self.frame)} checks failed."
+        verdicts = ({"label": "Data quality", "text": said, "status": status},)
         title = f"Data quality: {self.source.name}"
         made = Bundle(title, self.exhibits, self.source, verdicts=verdicts, failed=self.failed)
 

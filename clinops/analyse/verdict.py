@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse import words
 from clinops.analyse.dataset import Dataset
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
@@ -45,9 +46,8 @@ def verdict(row: pd.Series | None, measure: Measure | None, checks: Iterable[Che
     estimate, low, high = (float(row[c]) if row[c] == row[c] else np.nan for c in ("estimate", "conf_low", "conf_high"))
     if not np.isfinite([estimate, low, high]).all():
         return Verdict(UNREADABLE, f"The effect on {measure.name} cannot be estimated: {row['note']}.")
-    unit = row["unit"]
-    interval = f"{estimate:,.1f} {unit} (95% CI {low:,.1f} to {high:,.1f})"
-    return _judged(measure, interval, low, high, _in_unit(measure, str(unit)))
+    unit = str(row["unit"])
+    return _judged(measure, words.interval(estimate, low, high, unit), low, high, _in_unit(measure, unit))
 
 
 def _in_unit(measure: Measure, unit: str) -> float | None:
@@ -61,15 +61,20 @@ def _judged(measure: Measure, interval: str, low: float, high: float, worthwhile
     good, bad = (high < 0, low > 0) if measure.better != "higher" else (low > 0, high < 0)
     inside = worthwhile is not None and max(abs(low), abs(high)) < worthwhile
     if inside:
-        size = f"the smallest worthwhile difference, {worthwhile:,.1f}"
-        return Verdict(NEITHER, f"{measure.name}: {interval}; the whole interval is smaller than {size}.")
+        size = f"the smallest worthwhile difference, {words.number(float(worthwhile or 0))}"
+        return Verdict(NEITHER, f"{measure.name}: difference {interval}; the whole interval is smaller than {size}.")
     if measure.better is None and (good or bad):
-        return Verdict(UNCERTAIN, f"{measure.name}: {interval}; the protocol does not say which direction is better.")
-    if good:
-        return Verdict(BENEFIT, f"{measure.name}: {interval}; the whole interval is on the better side.")
-    if bad:
-        return Verdict(HARM, f"{measure.name}: {interval}; the whole interval is on the worse side.")
-    return Verdict(UNCERTAIN, f"{measure.name}: {interval}; both a benefit and a harm are compatible with the data.")
+        return Verdict(
+            UNCERTAIN, f"{measure.name}: difference {interval}; the protocol does not say which direction is better."
+        )
+    if good or bad:
+        label, side = (BENEFIT, "better") if good else (HARM, "worse")
+        small = worthwhile is not None and min(abs(low), abs(high)) < worthwhile
+        size = f", but it reaches below the smallest worthwhile one ({words.number(worthwhile or 0)})" if small else ""
+        return Verdict(label, f"{measure.name}: difference {interval}; the whole interval is on the {side} side{size}.")
+    return Verdict(
+        UNCERTAIN, f"{measure.name}: difference {interval}; both a benefit and a harm are compatible with the data."
+    )
 
 
 def detectable(data: Dataset, measure: Measure | None, sizes: dict[str, float]) -> tuple[float, str] | None:
@@ -118,7 +123,7 @@ def threats(
         )
     if missing := [what for what, _ in not_possible]:
         found.append(
-            (4, f"Not measurable in these records: {', '.join(missing[:4])}{' and more' * (len(missing) > 4)}.")
+            (4, f"Asked for, but not measurable here: {', '.join(missing[:4])}{' and more' * (len(missing) > 4)}.")
         )
     found.append((5, "One source and one period: another population may respond otherwise."))
     found.append((6, "Codes stand for conditions and events; their accuracy was not validated here."))

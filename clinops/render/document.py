@@ -110,12 +110,15 @@ def _compose(page: _Page, context: Context) -> str:
     from markupsafe import Markup as safe
 
     foot = " · ".join(part for part in (context.title, context.run_id) if part)
+    body = "\n".join(page.body)
+    # A front page gives the verdict itself; to say it twice within one screen would be noise.
+    verdicts = [] if 'class="co-front"' in body else [_verdict(v) for v in context.verdicts]
     return (
         templates()
         .get_template("page.html.j2")
         .render(
-            context=context, verdicts=[_verdict(v) for v in context.verdicts], headings=page.headings,
-            code=page.code, body=safe("\n".join(page.body)), exhibit_css=safe(stylesheet("exhibit.css")),
+            context=context, verdicts=verdicts, headings=page.headings,
+            code=page.code, body=safe(body), exhibit_css=safe(stylesheet("exhibit.css")),
             page_css=safe(stylesheet("page.css")), running_head=safe(_css_string(" · ".join(context.banner))),
             running_foot=safe(_css_string(foot)),
         )

@@ -180,6 +180,8 @@ def _print(column: Column, how: str, record: Mapping[Any, Any]) -> str:
     if how == "p":
         return say.p_value(float(value))
     one = _single(column, how)
+    if how == "mean" and column.digits is None and abs(float(value)) >= LARGE:
+        one = _single(column, "number0")
     shown = one(float(value))
     if column.low is not None and column.high is not None:
         low, high = (_number(record[end]) for end in (column.low, column.high))
@@ -188,6 +190,10 @@ def _print(column: Column, how: str, record: Mapping[Any, Any]) -> str:
         spread = _number(record[column.spread])
         return shown if math.isnan(spread) else f"{shown} ({one(spread)})"
     return shown
+
+
+LARGE = 1000
+"""Means from here on print without decimals."""
 
 
 def _single(column: Column, how: str) -> Any:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PAGE = "index.html"
+
+
 @dataclass(frozen=True)
 class Line:
     """One report as the index shows it."""

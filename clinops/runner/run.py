@@ -173,6 +173,7 @@ def _perform(plan: Plan, work: Path, on_cell: Callable[[int, int], None]) -> Pat
     )
     outcome.node = scrub_tree(outcome.node)
     failure = outcome.failure or _incomplete(work)
+    _retitle(work / "summary.json", plan.request.title)
     run_id, protocol_hash = _identify(plan, work)
     target = plan.out / run_id
     if failure is None:
@@ -199,6 +200,12 @@ def _incomplete(work: Path) -> Failure | None:
         except ValueError as problem:
             return Failure("incomplete", f"Incomplete: {name} cannot be read back: {problem}")
     return None
+
+
+def _retitle(summary: Path, title: str | None) -> None:
+    """A title that was asked for stands everywhere, above the one that the library gave."""
+    if title and (said := _read(summary)):
+        summary.write_text(json.dumps({**said, "title": title}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:

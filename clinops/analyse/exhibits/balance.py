@@ -78,13 +78,15 @@ def baseline_table(data: Dataset, protocol: Protocol, adjusted: Adjusted, found:
                    denominator=f"known_{arm}", format_by="format")
         )  # fmt: skip
     columns.append(Column("smd_before", "SMD", "smd", "", "Before adjustment"))
+    sizes = effective_sizes(data, adjusted)
     columns += [
-        Column(f"after_{arm}", _arm(protocol, arm), "mean", "% or mean", after, format_by="format_after")
+        Column(f"after_{arm}", f"{_arm(protocol, arm)} (effective n = {sizes[arm]:,.0f})", "mean", "% or mean", after,
+               format_by="format_after")
         for arm in heads
-    ]
+    ]  # fmt: skip
     columns += [
         Column("smd_after", "SMD", "smd", "", after),
-        Column("vr_after", "Variance ratio", "ratio", "", after),
+        Column("vr_after", "Variance ratio", "ratio", "", after, missing="–"),
         Column("missing", "Missing", "count", "n"),
     ]
     return Result(
@@ -96,7 +98,7 @@ def baseline_table(data: Dataset, protocol: Protocol, adjusted: Adjusted, found:
 
 def _row(data: Dataset, found: Balances, i: int) -> dict[str, Any]:
     term, before, after = found.terms[i], found.before, found.after
-    level = term.level is not None
+    level = term.is_share
     row: dict[str, Any] = {"covariate": term.label, "format": "percent" if level else "mean"}
     row["format_after"] = "fraction" if level else "mean"
     for arm, mask in (("exposed", data.exposed), ("comparator", ~data.exposed)):
@@ -109,7 +111,7 @@ def _row(data: Dataset, found: Balances, i: int) -> dict[str, Any]:
         row[f"after_{arm}"] = float(getattr(after, f"mean_{side}")[i])
     row |= {
         "smd_before": float(before.smd[i]), "smd_after": float(after.smd[i]),
-        "vr_after": float(after.variance_ratio[i]),
+        "vr_after": np.nan if level else float(after.variance_ratio[i]),
         "missing": int(before.missing_treated[i] + before.missing_comparator[i]),
     }  # fmt: skip
     return row
@@ -243,6 +245,7 @@ def _balance_notes(protocol: Protocol, found: Balances, adjusted: Adjusted) -> t
         if measure.id in found.multilevel:
             before, after = (_smd(value) for value in found.multilevel[measure.id])
             notes.append(f"{measure.name} as a whole (Yang-Dalton): SMD {before} before, {after} after.")
+    notes.append("Effective n: Kish's effective sample size of the arm under its weights.")
     return (*notes, *adjusted.notes)
 
 

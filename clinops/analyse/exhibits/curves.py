@@ -16,8 +16,8 @@ from clinops.results.result import Column, Figure, Result
 if TYPE_CHECKING:
     import pandas as pd
 
-LANDMARKS = 6
-"""How many times, day 0 included, the numbers at risk are printed at."""
+STEPS = (1, 5, 10, 15, 30, 90, 180, 365, 730, 1825, 3650)
+"""Days between the times at which the numbers at risk are printed: the first that gives at most seven."""
 
 MOST_STEPS = 400
 """Curves with more steps than the page has room for are thinned to this many."""
@@ -29,7 +29,7 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
 
     fitted = curves(data, measure, adjusted)
     horizon = int(measure.window.end if measure.window and measure.window.end else np.nanmax(data.days(measure)))
-    landmarks = np.unique(np.linspace(0, horizon, LANDMARKS).round().astype(int))
+    landmarks = _landmarks(horizon)
     parts = []
     for name, arm in (("exposed", True), ("comparator", False)):
         rows = (data.exposed == arm) & (adjusted.weights > 0) & (data.days(measure) > 0)
@@ -55,6 +55,13 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
         figure=Figure("survival", frame, options, counts=("n_risk",), of=drawn), group_by="arm",
         notes=(f"1 - Kaplan-Meier, {adjusted.label}; numbers at risk are persons, not weights. Log-log intervals.",),
     )  # fmt: skip
+
+
+def _landmarks(horizon: int) -> np.ndarray:
+    """Round days from 0 on, the horizon always among them; one too near it is left out."""
+    step = next((s for s in STEPS if horizon / s <= 7), STEPS[-1])
+    days = [day for day in range(0, horizon, step) if horizon - day >= step / 2]
+    return np.array([*days, horizon])
 
 
 def _curve(curve: Any, days: np.ndarray, label: str) -> pd.DataFrame:

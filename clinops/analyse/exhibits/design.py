@@ -61,6 +61,9 @@ def code_lists(protocol: Protocol, source: Any) -> Result:
     frame = matches(events_of(protocol), source)
     whole = frame["concept_id"].isna() & frame["source_code"].isna()
     frame = frame.assign(code=frame["source_code"].fillna(frame["concept_id"].astype("string")).fillna("all codes"))
+    # Under a list with one code the line of the whole list would say the same again.
+    lines = frame.groupby("list")["code"].transform("size")
+    frame = frame[~(whole & (lines == 2))].reset_index(drop=True)
     columns = (
         Column("code", "Code"),
         Column("description", "Description"),

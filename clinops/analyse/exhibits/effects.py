@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse import words
 from clinops.analyse.dataset import DAYS_A_YEAR
 from clinops.analyse.effects import MAIN, RELATIVE
 from clinops.define.measures import Measure
@@ -36,10 +37,13 @@ def pick(
     return None if rows.empty else rows.iloc[0]
 
 
-def effects_table(estimates: pd.DataFrame, protocol: Protocol, currency: str) -> Result:
+def effects_table(estimates: pd.DataFrame, protocol: Protocol) -> Result:
     """Each outcome's adjusted values, absolute and relative effect, crude effect beside it."""
     frame = effect_frame(estimates, protocol, protocol.outcomes, "main")
-    columns = effect_columns(protocol, currency)
+    # One group a unit, in the order in which the protocol first comes to it.
+    frame = frame.iloc[frame["unit"].map({u: i for i, u in enumerate(frame["unit"].unique())}).argsort(kind="stable")]
+    frame = frame.assign(heading=frame["unit"].str[0].str.upper() + frame["unit"].str[1:]).reset_index(drop=True)
+    columns = effect_columns(protocol, frame)
     label = protocol.adjust.label
     notes = [
         f"Adjusted: {label}. Differences and ratios compare {protocol.exposed.name} with {protocol.comparator.name}.",
@@ -47,7 +51,13 @@ def effects_table(estimates: pd.DataFrame, protocol: Protocol, currency: str) ->
         "Ratio: of hazards for a time to the first event, of rates for counts, of means for costs and days.",
     ]
     return Result(
-        "effects", "Effects on outcomes, use and cost", frame, columns, tuple(notes), _effect_sentence(frame, protocol)
+        "effects",
+        "Effects on outcomes, use and cost",
+        frame,
+        columns,
+        tuple(notes),
+        _effect_sentence(frame, protocol),
+        group_by="heading",
     )
 
 
@@ -82,7 +92,7 @@ def _effect_row(
         return None
     relative = "PMPM ratio" if scale == "PMPM difference" else RELATIVE[measure.measure]
     out = {
-        "measure": measure.name + (" per member-month" if scale == "PMPM difference" else ""), "role": row["role"],
+        "measure": measure.name, "role": row["role"],
         "scale": scale, "unit": row["unit"], "format": _format(measure),
         "years_exposed": row["person_days_exposed"] / DAYS_A_YEAR,
         "years_comparator": row["person_days_comparator"] / DAYS_A_YEAR, "ratio_scale": relative,
@@ -100,18 +110,20 @@ def _effect_row(
 
 
 def _format(measure: Measure) -> str:
-    return "money" if measure.measure in MONEY else "number1"
+    return "number0" if measure.measure in MONEY else "number1"
 
 
-def effect_columns(protocol: Protocol, currency: str, *, crude: bool = True) -> tuple[Column, ...]:
-    """How a frame of effects is shown."""
+def effect_columns(protocol: Protocol, frame: pd.DataFrame, *, crude: bool = True) -> tuple[Column, ...]:
+    """How a frame of effects is shown; an arm's persons stand in its heading where all outcomes have the same."""
     counts = ("events_exposed", "events_comparator")
-    columns = [Column("measure", "Outcome"), Column("unit", "Unit")]
-    for arm in ("exposed", "comparator"):
-        head = protocol.exposed.name if arm == "exposed" else protocol.comparator.name
+    columns = [Column("measure", "Outcome")]
+    for arm, cohort in (("exposed", protocol.exposed), ("comparator", protocol.comparator)):
+        persons = frame[f"n_{arm}"].dropna().unique()
+        head = f"{cohort.name} (n = {int(persons[0]):,})" if len(persons) == 1 else cohort.name
+        if len(persons) > 1:
+            columns.append(Column(f"n_{arm}", "Persons", "count", "n", head))
         columns += [
             Column(f"events_{arm}", "Events", "count", "n", head),
-            Column(f"n_{arm}", "Persons", "count", "n", head),
             Column(f"value_{arm}", "Value", "number1", "adjusted", head, of=f"events_{arm}", format_by="format"),
         ]
     columns.append(
@@ -131,15 +143,19 @@ def effect_columns(protocol: Protocol, currency: str, *, crude: bool = True) -> 
     return tuple(columns)
 
 
+def _three(row: pd.Series, kind: str) -> tuple[float, float, float]:
+    """An estimate and the ends of its interval."""
+    estimate, low, high = (float(row[f"{kind}_{end}"]) for end in _ENDS)
+    return estimate, low, high
+
+
 def _effect_sentence(frame: pd.DataFrame, protocol: Protocol) -> str:
     found = frame[frame["role"] == "primary"]
     if found.empty:
         return f"{len(frame)} outcomes are compared between {protocol.exposed.name} and {protocol.comparator.name}."
     row = found.iloc[0]
-    return (
-        f"{row['measure']}: adjusted difference {row['difference_estimate']:,.1f} {row['unit']} "
-        f"(95% CI {row['difference_low']:,.1f} to {row['difference_high']:,.1f}); crude {row['crude_estimate']:,.1f}."
-    )
+    said = words.interval(*_three(row, "difference"), str(row["unit"]))
+    return f"{row['measure']}: adjusted difference {said}; crude {words.number(float(row['crude_estimate']))}."
 
 
 def forest(estimates: pd.DataFrame, protocol: Protocol) -> Result:
