@@ -144,6 +144,13 @@ class Study:
 
         return self.design.with_outcomes(rows.outcomes(self.protocol.over(window), self.baseline).frame)
 
+    @property
+    def records(self) -> Any:
+        """The records themselves: what they are, hold, lack, and what was set aside."""
+        from clinops.sources.describe import Described
+
+        return Described(self.source, self.protocol.min_cell)
+
     # --- exhibits of the design -----------------------------------------------------------------
 
     @property

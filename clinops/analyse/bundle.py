@@ -66,5 +66,6 @@ def write(bundle: Bundle, folder: str | Path | None = None) -> Path | None:
     lint = () if bundle.findings is None else tuple(vars(finding) for finding in bundle.findings)
     return exit_.write(
         target, results=bundle.exhibits, estimates=bundle.estimates, protocol=bundle.protocol,
-        source_identity=bundle.source.identity, summary=summary, lint=lint, min_cell=bundle.min_cell,
+        source_identity=bundle.source.identity_at(bundle.min_cell), summary=summary, lint=lint,
+        min_cell=bundle.min_cell,
     )  # fmt: skip

@@ -42,6 +42,13 @@ class Profile:
         self.definition = protocol.exposed if arm == "exposed" else protocol.comparator
         self._gallery = Gallery(NUMBERS, synthetic=source.synthetic, min_cell=min_cell)
 
+    @property
+    def records(self) -> Any:
+        """The records themselves: what they are, hold, lack, and what was set aside."""
+        from clinops.sources.describe import Described
+
+        return Described(self.source, self._gallery.min_cell)
+
     @cached_property
     def cohort(self) -> Cohort:
         """The cohort with its attrition."""
@@ -89,9 +96,9 @@ class Profile:
             Column("covariate", "Covariate"),
             Column("value", f"{self.definition.name} (n = {len(self.data):,})", "mean", "n (%) or mean (SD)",
                    spread="sd", denominator="known", format_by="format"),
-            Column("median", "Median", "number1"),
-            Column("low", "5th percentile", "number1"),
-            Column("high", "95th percentile", "number1"),
+            Column("median", "Median", "number1", missing="–"),
+            Column("low", "5th percentile", "number1", missing="–"),
+            Column("high", "95th percentile", "number1", missing="–"),
             Column("missing", "Missing", "count", "n"),
         )  # fmt: skip
         lost = "; ".join(f"{m.name}: {why}" for m, why in self.baseline.missing_covariates)

@@ -38,6 +38,13 @@ class Quality:
         return checked(self.source)
 
     @property
+    def records(self) -> Any:
+        """The records themselves: what they are, hold, lack, and what was set aside."""
+        from clinops.sources.describe import Described
+
+        return Described(self.source, self._gallery.min_cell)
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """The checks that failed, in words."""
         frame = self.frame

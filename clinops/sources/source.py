@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clinops.errors import SourceError, unknown
+from clinops.sources.describe import SMALLEST, shown
 from clinops.sources.tables import TABLES
 
 if TYPE_CHECKING:
@@ -89,7 +90,15 @@ class Source:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the manifest keeps of the source: no path, no password."""
+        """What the manifest keeps of the source: no path, no password, no small count."""
+        return self.identity_at(SMALLEST)
+
+    def identity_at(self, min_cell: int) -> dict[str, Any]:
+        """What the manifest keeps of the source, counts below another limit than the usual one hidden."""
+
+        def safe(count: int) -> int | str:
+            return shown(count, min_cell) if 0 < count < min_cell else count
+
         return {
             "name": self.name,
             "backend": self.backend,
@@ -101,8 +110,8 @@ class Source:
             "capture": self.capture,
             "synthetic": self.synthetic,
             "snapshot": self.snapshot.isoformat() if self.snapshot else None,
-            "rows": dict(self.rows),
-            "set_aside": [item._asdict() for item in self.set_aside],
+            "rows": {table: safe(count) for table, count in self.rows.items()},
+            "set_aside": [item._asdict() | {"count": safe(item.count)} for item in self.set_aside],
             "fingerprint": self.fingerprint,
         }
 

@@ -75,6 +75,7 @@ def test_a_wrong_list_is_refused_before_the_first_run(project: Path, capsys: Any
 
 
 def test_without_a_list_the_message_says_where_it_was_looked_for(project: Path, capsys: Any) -> None:
+    write_notebook(project / "notebooks" / "demo.ipynb")
     code, _, err = clinops(capsys, "report")
     assert code == 2 and "notebooks/report.yaml" in err
 
