@@ -39,7 +39,8 @@ def truth(knobs: Knobs, who: People, seen: Visits, taken: Fills, of: Eligible, r
 def potential_year(seen: Visits, taken: Fills, of: Eligible, death: np.ndarray) -> dict[str, np.ndarray]:
     """Accumulate one world's year: days 1 to 365, while enrolled in the index's own span and alive.
 
-    A visit or fill counts on the day it starts. Money is in whole cents.
+    A visit or fill counts on the day it starts; a death on the index day itself is not in the window. Money is
+    in whole cents.
     """
     last = np.minimum(np.minimum(of.index + HORIZON, of.span_end), death)
     first = of.index + 1
@@ -67,19 +68,26 @@ def potential_year(seen: Visits, taken: Fills, of: Eligible, death: np.ndarray) 
     parts = [year[f"cost_{name}"] for name in ("inpatient", "emergency", "outpatient", "pharmacy")]
     year["cost_total"] = np.sum(parts, axis=0)
     year["any_admission"] = (year["admissions"] > 0).astype(np.int64)
-    year["died"] = (death <= np.minimum(of.index + HORIZON, of.span_end)).astype(np.int64)
+    until = np.minimum(of.index + HORIZON, of.span_end)
+    year["died"] = ((death >= first) & (death <= until)).astype(np.int64)
     year["follow_up_days"] = last - of.index
-    year["days_at_home"] = year["follow_up_days"] - _days_in_hospital(seen.where(inpatient), of, first, last)
+    year["days_at_home"] = year["follow_up_days"] - _days_in_hospital(seen.where(inpatient), of, first, last, death)
     return {name: year[name] for name in OUTCOMES}
 
 
-def _days_in_hospital(stays: Visits, of: Eligible, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Count the days from `first` to `last` on which the person was an inpatient; stays never overlap."""
+def _days_in_hospital(
+    stays: Visits, of: Eligible, first: np.ndarray, last: np.ndarray, death: np.ndarray
+) -> np.ndarray:
+    """Count the days from `first` to `last` in hospital, as `build` counts them; stays never overlap.
+
+    The day of admission counts; the day of discharge does not, unless the person was admitted or died on it.
+    """
     row_of = np.full(max(int(stays.person.max(initial=-1)), int(of.person.max(initial=-1))) + 1, -1)
     row_of[of.person] = np.arange(len(of))
     row = row_of[stays.person]
     row, start, end = row[row >= 0], stays.start[row >= 0], stays.end[row >= 0]
-    days = np.minimum(end, last[row]) - np.maximum(start, first[row]) + 1
+    stop = np.where(death[row] <= end, death[row], np.maximum(end - 1, start))
+    days = np.minimum(stop, last[row]) - np.maximum(start, first[row]) + 1
     return np.bincount(row, weights=np.maximum(days, 0), minlength=len(of)).astype(np.int64)
 
 

@@ -40,9 +40,11 @@ def test_the_observed_year_in_sql_is_the_potential_year_of_the_arm(records, smal
             from eligible e join observation_period o on o.person_id = e.person_id
                 and e.index_date between o.observation_period_start_date and o.observation_period_end_date
         ), stay as (
-            select u.person_id, sum(greatest(0, least(v.visit_end_date, u.last)
-                - greatest(v.visit_start_date, u.index_date + 1) + 1)) as days
-            from until u join visit_occurrence v on v.person_id = u.person_id and v.visit_concept_id = 9201 group by 1
+            select u.person_id, sum(greatest(0, least(u.last, case
+                    when v.visit_end_date in (v.visit_start_date, d.death_date) then v.visit_end_date
+                    else v.visit_end_date - 1 end) - greatest(v.visit_start_date, u.index_date + 1) + 1)) as days
+            from until u join visit_occurrence v on v.person_id = u.person_id and v.visit_concept_id = 9201
+            left join death d on d.person_id = u.person_id group by 1
         )
         select u.person_id, any_value(u.last - u.index_date)::double as follow_up_days,
             any_value(u.last - u.index_date - coalesce(s.days, 0))::double as days_at_home,
@@ -57,7 +59,7 @@ def test_the_observed_year_in_sql_is_the_potential_year_of_the_arm(records, smal
             (count(d.person_id) > 0)::double as died
         from until u left join stay s using (person_id)
         left join charged c on c.person_id = u.person_id and c.d between u.index_date + 1 and u.last
-        left join death d on d.person_id = u.person_id and d.death_date <= u.last
+        left join death d on d.person_id = u.person_id and d.death_date between u.index_date + 1 and u.last
         group by 1 order by 1""").fetchnumpy()
     offered = column(small, "offered")
     for name in OUTCOMES:
