@@ -29,6 +29,9 @@ NOT_JUDGED = (
 )
 """Set-aside counts that say how the records are kept and not that they are wrong."""
 
+CHECKED_BELOW = ("rows without a date", "rows that repeat a visit_occurrence_id")
+"""Set-aside counts of tables of events that have a check of their own."""
+
 
 def checked(source: Source) -> pd.DataFrame:
     """Check the records an analysis would read.
@@ -64,6 +67,8 @@ def _set_aside(source: Source) -> list[tuple[Any, ...]]:
     rows = []
     for item in source.loader.set_aside(everything=True):
         table, _, what = item.what.partition(": ")
+        if table in hygiene.EVENT_TABLES and what in CHECKED_BELOW:
+            continue
         base = source.persons if what.startswith("persons") else source.rows.get(table, 0)
         judged = not any(what.endswith(words) for words in NOT_JUDGED)
         rows.append(_row(what, table, item.count, base, NONE if judged else None, item.why))

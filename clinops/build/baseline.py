@@ -11,8 +11,10 @@ import pandas as pd
 from clinops.build import codes, costs, events, measures, people, scores, stays
 from clinops.build.cohorts import Cohort
 from clinops.build.entries import Entries, enter
+from clinops.define.events import Events
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, SCORE_KINDS, Measure
 from clinops.define.protocol import Protocol
+from clinops.define.steps import Lacks
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError
 from clinops.stats.comorbidity import Comorbidity
@@ -57,8 +59,7 @@ def baseline(protocol: Protocol, exposed: Cohort, comparator: Cohort) -> Baselin
 
     Raises
     ------
-    DataError : an arm is empty (the message shows at which step), a code list matches nothing, or the costs
-        cannot be added.
+    DataError : an arm is empty (the message shows at which step), or the costs cannot be added.
     """
     entries = enter(exposed, comparator)
     wanted = _wanted(protocol)
@@ -75,6 +76,7 @@ def baseline(protocol: Protocol, exposed: Cohort, comparator: Cohort) -> Baselin
     _refuse_taken(order)
     unknown_age = int(np.isnan(traits["age"]).sum())
     notes = [("Entries without a year of birth", unknown_age, "Their age is missing.")] if unknown_age else []
+    notes += _without_effect(protocol, entries.source)
     return Baseline(
         frame=frame[[*IDENTITY, *order]],
         missing_covariates=tuple(missing),
@@ -85,6 +87,20 @@ def baseline(protocol: Protocol, exposed: Cohort, comparator: Cohort) -> Baselin
         exposed=exposed,
         comparator=comparator,
     )
+
+
+def _without_effect(protocol: Protocol, source: Any) -> list[Note]:
+    """Rules that exclude, end follow-up or date the programme, whose code list matches nothing: they do nothing."""
+    arms, programme = (protocol.exposed, protocol.comparator), protocol.programme
+    named: list[Any] = [step.events for arm in arms for step in arm.steps if isinstance(step, Lacks)]
+    named += [*protocol.follow_up.censor, *(end for arm in arms for end in arm.exit)]
+    named += [programme.offer, programme.activation, programme.engagement] if programme else []
+    found = [event for event in dict.fromkeys(named) if isinstance(event, Events)]
+    return [
+        (f"Records matched by {event.label!r}, which a rule of the protocol names", 0, reason)
+        for event in found
+        if (reason := events.impossible(event, source))
+    ]
 
 
 def _refuse_taken(ids: list[str]) -> None:

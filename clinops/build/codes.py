@@ -59,15 +59,21 @@ def match(events: Events, source: Any) -> Matched:
     table), less the excluded ones with what is below those. Source codes are compared without dots, blanks
     and case; ``E11*`` matches every code that begins with E11. A list's vocabulary rules out source values
     whose source concept belongs to another one; a source value without a known source concept passes.
-
-    Raises
-    ------
-    DataError : nothing in the domain matches the list.
+    Where the list matches nothing both are empty; `unmatched` says so in words.
     """
-    found = _match(events, source)
-    if not found.concepts and not found.written:
-        raise DataError(_nothing(events, source))
-    return found
+    return once(source, ("codes", events), lambda: _find(events, source))
+
+
+def unmatched(events: Events, source: Any) -> str:
+    """Say that the code list of some events matches nothing, and what it may have meant; "" where it matches.
+
+    An entry or a required event of such a list is an error. A covariate, an outcome or an exclusion is left out
+    with this text in the report: a zero in every row could not be told from a list that is wrong.
+    """
+    if events.codes is None:
+        return ""
+    found = match(events, source)
+    return "" if found.concepts or found.written else _nothing(events, source)
 
 
 def matches(named: Iterable[Events], source: Any) -> pd.DataFrame:
@@ -103,7 +109,8 @@ def _rows(events: Events, source: Any) -> list[dict[str, Any]]:
         vocabulary = next((c.vocabulary for c in hits if c.vocabulary), codes.vocabulary or "")
         rows.append((None, value, vocabulary, "", records, persons))
     rows.sort(key=lambda row: (-row[4], row[0] or 0, row[1] or ""))
-    note = NO_HIERARCHY if codes.descendants and codes.concept_ids and not source.has("concept_ancestor") else ""
+    flat = codes.descendants and codes.concept_ids and not source.has("concept_ancestor")
+    note = unmatched(events, source) or (NO_HIERARCHY if flat else "")
     whole = (None, None, "", "all codes of the list", *_counted(events, source))
     return [dict(zip(COLUMNS, (codes.name, events.domain, *row, note), strict=True)) for row in (whole, *rows)]
 
@@ -118,10 +125,6 @@ def _codes(events: Events) -> Codes:
     if events.codes is None:
         raise DataError(f"{events.label!r} names no codes.")
     return events.codes
-
-
-def _match(events: Events, source: Any) -> Matched:
-    return once(source, ("codes", events), lambda: _find(events, source))
 
 
 def _find(events: Events, source: Any) -> Matched:

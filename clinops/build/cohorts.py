@@ -92,7 +92,8 @@ def build(definition: CohortDefinition, source: Any) -> Cohort:
 
     Raises
     ------
-    DataError : a code list matches nothing in the source, or a table that a step needs is missing.
+    DataError : the code list of the entry or of a required event matches nothing in the source, or a table that
+        a step needs is missing. An excluding list that matches nothing excludes nobody: `Cohort.codes` says so.
     """
     name = definition.entry.events.label
     rules = [name.capitalize() if definition.entry.events.codes is None else f"Any {name}"]
@@ -149,6 +150,7 @@ def _kept(source: Any, key: Any, make: Any, hint: str) -> _Stage:
 
 def _candidates(entry: Events, source: Any) -> ir.Table:
     """One row a person and day with an entry event, with what the steps need to know of the person."""
+    events.require(entry, source)
     dated = events.records(entry, source)
     days = dated.select("person_id", index_date=dated.date).distinct()
     return days.inner_join(people.persons(source).select("person_id", "gender_concept_id", *people.BIRTH), "person_id")

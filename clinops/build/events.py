@@ -17,6 +17,21 @@ from clinops.sources import omop
 
 def impossible(events: Events, source: Any) -> str:
     """Say why the source cannot show these events at all; "" where it can."""
+    return _absent(events, source) or codes.unmatched(events, source)
+
+
+def require(events: Events, source: Any) -> None:
+    """Refuse events that the source cannot show.
+
+    Raises
+    ------
+    DataError : the domain's table is not there or empty, or the code list matches nothing.
+    """
+    if reason := impossible(events, source):
+        raise DataError(f"{reason} So {events.label!r} cannot be looked for.")
+
+
+def _absent(events: Events, source: Any) -> str:
     table = omop.domain(events.domain).table
     return "" if source.has(table) else f"The records hold no {events.domain} (table {table})."
 
@@ -24,13 +39,14 @@ def impossible(events: Events, source: Any) -> str:
 def records(events: Events, source: Any) -> ir.Table:
     """One row a record: person_id, date, end_date (the date where none is given) and record_id.
 
-    A person dies once, on the first date on record. Enrolment is the observation episodes, merged.
+    A person dies once, on the first date on record. Enrolment is the observation episodes, merged. A code list
+    that matches nothing gives no rows; `require` refuses it.
 
     Raises
     ------
-    DataError : the domain's table is not there or empty, or the code list matches nothing.
+    DataError : the domain's table is not there or empty.
     """
-    if reason := impossible(events, source):
+    if reason := _absent(events, source):
         raise DataError(f"{reason} So {events.label!r} cannot be looked for.")
     if events.domain == "death":
         died = people.deaths(source)

@@ -49,7 +49,7 @@ def outcomes(protocol: Protocol, baseline: Baseline) -> Outcomes:
 
     Raises
     ------
-    DataError : a code list matches nothing, or costs cannot be added, or follow-up never ends.
+    DataError : costs cannot be added, or follow-up never ends.
     """
     entries = baseline.entries
     followed = follow(protocol, entries)

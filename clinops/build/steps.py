@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from clinops.build import people
-from clinops.build.events import occasions
+from clinops.build.events import occasions, require
 from clinops.define.steps import Age, Between, First, Has, Lacks, Observed, Sex, Step
 from clinops.errors import DefinitionError
 
@@ -65,6 +65,7 @@ def _(step: First, entries: ir.Table, source: Any) -> ir.Table:
 
 @keep.register
 def _(step: Has, entries: ir.Table, source: Any) -> ir.Table:
+    require(step.events, source)
     found = occasions(entries, step.events, source, step.window, by=ENTRY)
     enough = found.group_by(list(ENTRY)).agg(n=found.count())
     enough = enough.filter(enough.n >= step.at_least).drop("n")

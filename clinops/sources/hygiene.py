@@ -45,13 +45,18 @@ def observe(name: str, loader: Loader) -> list[SetAside]:
     if where is None:
         return []
     table = loader.table(name)
+    dated = loader.count(table.filter(table[where.start].notnull()))
     found = [
+        SetAside(f"{name}: rows without a date", loader.count(table) - dated, "They cannot be placed in time."),
         SetAside(
             f"{name}: rows outside the person's observation",
-            loader.count(table) - loader.count(_observed(table, where.start, loader)),
-            "Kept; a window looks only at days inside observation where its definition says so.",
-        )
+            dated - loader.count(_observed(table, where.start, loader)),
+            "Kept: a look back may use them. Nobody enters on such a day, nor does follow-up reach it where it ends "
+            "with observation.",
+        ),
     ]
+    if name == "visit_occurrence":
+        found.append(_shared_ids(table, loader))
     if where.end:
         found.append(
             SetAside(
@@ -160,6 +165,15 @@ def _observed(table: ir.Table, start: str, loader: Loader) -> ir.Table:
     events = table.select(person_id=table.person_id, at=table[start])
     joined: Any = events.inner_join(periods, "person_id")
     return joined.filter((joined.at >= joined["first"]) & (joined.at <= joined["last"]))
+
+
+def _shared_ids(visits: ir.Table, loader: Loader) -> SetAside:
+    """Count the rows by which visits outnumber their ids: rows of one person and id count as one visit."""
+    known = visits.filter(visits.visit_occurrence_id.notnull())
+    ids = known.select("person_id", "visit_occurrence_id").distinct()
+    more = loader.count(known) - loader.count(ids)
+    why = "Rows of one person with one id count as one visit, on its first day."
+    return SetAside("visit_occurrence: rows that repeat a visit_occurrence_id", more, why)
 
 
 def _without_period(loader: Loader) -> SetAside:

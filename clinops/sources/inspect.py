@@ -9,6 +9,7 @@ from typing import Any
 
 from clinops.define.base import choice
 from clinops.errors import DataError, DefinitionError, SourceError, nearest
+from clinops.sources.canonical import match
 from clinops.sources.engine import Engine
 from clinops.sources.loader import Loader
 from clinops.sources.source import Source
@@ -57,6 +58,8 @@ def source_from(engine: Engine, name: str, backend: str, *, capture: str | None,
             raise SourceError(str(error)) from None
     notes = _without_header(engine)
     _refuse_other_models(engine, name)
+    for table in (table for table in TABLES if table in engine.raw):
+        match(table, engine.raw[table])
     loader = Loader(engine)
     about = _about(loader)
     rows = {table: loader.raw_count(table) for table in TABLES if table in engine.raw}
