@@ -112,6 +112,8 @@ def strip(estimates: pd.DataFrame, protocol: Protocol, truth: float | None) -> R
         row = pick(estimates, primary, scale, adjustment)
         if row is not None and (adjustment != "crude" or protocol.adjust.method != "none" or label == "Crude"):
             rows.append({"label": label, "estimate": row["estimate"], "low": row["conf_low"], "high": row["conf_high"]})
+    if not rows:
+        return None  # these records cannot give the primary outcome; the verdict and the limits say so
     if truth is not None:
         rows.append({"label": "Truth (simulated)", "estimate": truth, "low": np.nan, "high": np.nan})
     frame = pd.DataFrame(rows).drop_duplicates("label", ignore_index=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clinops.build import people
 from clinops.build.cohorts import Cohort
 from clinops.errors import DataError
+from clinops.sources.describe import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +82,11 @@ def _refuse_empty(cohort: Cohort) -> None:
     if steps["entries"].iloc[-1] > 0:
         return
     emptied = int(np.flatnonzero(steps["entries"].to_numpy() == 0)[0])
-    lines = [f"  {row.step}. {row.rule}: {row.persons} persons" for row in steps.itertuples()]
-    before = steps["persons"].iloc[emptied - 1] if emptied else None
-    left = f"the last {before} persons left there" if emptied else "the records hold no such entry"
+    # A message ends up in logs and in the record of a failed run, so it keeps small counts to itself too.
+    lines = [f"  {row.step}. {row.rule}: {shown(row.persons)} persons" for row in steps.itertuples()]
+    left = "the records hold no such entry"
+    if emptied:
+        left = f"the last {shown(steps['persons'].iloc[emptied - 1])} persons left there"
     raise DataError(
         f"Nobody is in the arm {cohort.definition.name!r}: it emptied at step {emptied}, "
         f"{steps['rule'].iloc[emptied]!r} ({left}). Loosen or correct that step.\n" + "\n".join(lines)

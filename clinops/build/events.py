@@ -28,7 +28,15 @@ def require(events: Events, source: Any) -> None:
     DataError : the domain's table is not there or empty, or the code list matches nothing.
     """
     if reason := impossible(events, source):
-        raise DataError(f"{reason} So {events.label!r} cannot be looked for.")
+        raise DataError(f"{reason} So {events.label!r} cannot be looked for.{_held(events, source)}")
+
+
+def _held(events: Events, source: Any) -> str:
+    """Say what the records hold where a whole table is missing."""
+    if not _absent(events, source):
+        return ""
+    domains = [name for name, where in omop.DOMAINS.items() if source.has(where.table)]
+    return f" They hold {', '.join(domains)}. Was the table left out of the export, or is it in another schema?"
 
 
 def _absent(events: Events, source: Any) -> str:
@@ -46,8 +54,8 @@ def records(events: Events, source: Any) -> ir.Table:
     ------
     DataError : the domain's table is not there or empty.
     """
-    if reason := _absent(events, source):
-        raise DataError(f"{reason} So {events.label!r} cannot be looked for.")
+    if _absent(events, source):
+        require(events, source)
     if events.domain == "death":
         died = people.deaths(source)
         day = died.death_date

@@ -101,7 +101,9 @@ def _periods(name: str, table: ir.Table, loader: Loader) -> Cleaned:
     undated = loader.count(known) - loader.count(dated)
     found.append(SetAside(f"{name}: periods without a start or an end", undated, "Their length is not known."))
     ahead, reversed_ = spans.split_reversed(dated, loader.engine, name, start, end)
-    found.append(reversed_)
+    loader.examples[reversed_.what] = reversed_.why
+    # The report prints the reason, and no report names a person.
+    found.append(reversed_._replace(why="No span ends before it starts."))
     if name != "observation_period":
         return ahead, found
     merged = loader.engine.materialise(_episodes(ahead), name)

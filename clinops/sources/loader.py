@@ -35,6 +35,8 @@ class Loader:
         self._found: dict[str, list[SetAside]] = {}
         self._observed: set[str] = set()
         self._built: dict[str, ir.Table] = {}
+        self.examples: dict[str, str] = {}
+        """By what was set aside, a text that names a person to look up; never rendered or written."""
 
     def table(self, name: str) -> ir.Table:
         """Return the cleaned table, preparing it on first use; without records, an empty one."""
