@@ -18,6 +18,7 @@ from clinops.errors import DefinitionError, unknown
 from clinops.render import style
 from clinops.render.figures import balance, flow, intervals, timeline, trends
 from clinops.render.figures.sheet import Sheet
+from clinops.render.figures.values import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,14 +102,22 @@ def draw(figure: Figure, *, banner: str | None = "", width: float | None = None)
         if figure.data.empty:
             sheet.nothing(kind.empty)
         else:
-            kind.draw(sheet, figure.data.reset_index(drop=True), figure.options)
+            kind.draw(sheet, marked(figure.data.reset_index(drop=True), figure.hidden), figure.options)
         return sheet.finish()
 
 
-def svg(fig: Drawing) -> bytes:
-    """Return a figure as SVG, the same bytes every time; text is drawn as paths, with the words in comments."""
+def svg(fig: Drawing, *, editable: bool = False) -> bytes:
+    """Return a figure as SVG, the same bytes every time.
+
+    Parameters
+    ----------
+    fig : from `draw`.
+    editable : keep text as text, as some journals ask; it then looks as the reader's fonts have it. By default
+        it is drawn as paths, the same on every machine, with the words in comments.
+    """
     out = io.BytesIO()
     with _house_style():
+        matplotlib.rcParams["svg.fonttype"] = "none" if editable else "path"
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": "clinops"})
     return out.getvalue()
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from clinops.render import style
 from clinops.render import text as say
-from clinops.render.figures.sheet import SLACK, SMALL, Sheet, height_of, width_of, wrap
-from clinops.render.figures.values import Floats, fit, linear_ticks, numbers, percent_tick, plain, suppressed, words
+from clinops.render.figures.sheet import SLACK, SMALL, Sheet, even, height_of, width_of, wrap
+from clinops.render.figures.values import Floats, fit, labels, linear_ticks, numbers, percent_tick, plain, unseen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,14 +32,14 @@ AFTER: dict[str, Any] = {
 
 def love(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the absolute standardised difference of each covariate before and after adjustment."""
-    labels, threshold = words(frame, "covariate"), float(options.get("threshold", 0.1))
+    names, threshold = labels(frame, "covariate"), float(options.get("threshold", 0.1))
     before, after = np.abs(numbers(frame, "smd_before")), np.abs(numbers(frame, "smd_after"))
     limit = _limit(np.concatenate([before, after]), threshold)
     notes = [_beyond(b, a, limit) for b, a in zip(before, after, strict=True)]
-    room = min(max(width_of(label) for label in labels) * SLACK + 0.12, sheet.body * 0.45)
+    room = min(max(width_of(name) for name in names) * SLACK + 0.12, sheet.body * 0.45)
     edge = max(width_of(note, SMALL) for note in notes) * SLACK
     edge = min(edge, sheet.body * 0.22) + 0.06 if edge else 0.08
-    lines = [wrap(label or "Covariate without a name", room - 0.12) for label in labels]
+    lines = [even(name or "Covariate without a name", room - 0.12) for name in names]
     said = [wrap(note, edge - 0.06, SMALL) for note in notes]
     heights = [max(height_of(a) + 0.04, height_of(b, SMALL) + 0.04, 0.17) for a, b in zip(lines, said, strict=True)]
 
@@ -64,10 +64,9 @@ def love(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
 
 
 def _limit(values: Floats, threshold: float) -> float:
+    """Return the end of the axis: every usual difference fits; infinite and absurd ones stand at the edge."""
     finite = values[np.isfinite(values)]
     largest = float(finite[finite <= FURTHEST].max(initial=0.0))
-    if (finite > FURTHEST).any():
-        largest = FURTHEST
     return max(1.08 * largest, 2 * threshold, 0.05)
 
 
@@ -149,10 +148,10 @@ def overlap(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> No
         if stacked or i == 1:
             _title_below(sheet, "Propensity score", sheet.left + margin, sheet.body - margin)
     if np.isnan(every).any():
+        why = unseen(frame, "n_exposed", "n_comparator")
+        said = f"with too few persons in an arm to show ({why})" if why else "whose share is not known"
         sheet.take(0.05)
-        sheet.paragraph(
-            f"Bins with {suppressed(options)} persons in an arm are not drawn for that arm.", color=style.MUTED
-        )
+        sheet.paragraph(f"Bins {said} are not drawn for that arm.", color=style.MUTED)
 
 
 def _occupied(low: Floats, high: Floats, shares: Mapping[str, tuple[Floats, Floats]]) -> tuple[float, float]:

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from clinops.render import style
 from clinops.render import text as say
-from clinops.render.figures.sheet import SLACK, SMALL, Sheet, height_of, width_of, wrap
-from clinops.render.figures.values import Floats, count, numbers, suppressed, words
+from clinops.render.figures.sheet import SLACK, SMALL, Sheet, even, height_of, width_of, wrap
+from clinops.render.figures.values import counts, labels, numbers, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WIDEST, NARROWEST, GUTTER = 4.4, 2.9, 0.25
-SIDE, PAD, GAP = 1.0, 0.06, 0.17
+SIDE, BETWEEN, PAD, GAP = 1.06, 0.1, 0.06, 0.17
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,13 @@ class _Step:
     """One box of the flow with the box of those excluded on the way to it; texts are wrapped."""
 
     rule: str
-    left: str
+    persons: str
+    entries: str
     excluded: str
 
     @property
     def height(self) -> float:
-        return height_of(self.rule) + height_of(self.left) + 2 * PAD
+        return height_of(self.rule) + height_of(self.persons) + height_of(self.entries, SMALL) + 2 * PAD
 
 
 def flow(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
@@ -42,38 +45,42 @@ def flow(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
         if first:
             sheet.take(0.2)
         block = arms[first : first + across]
-        chains = [_chain(frame[[name == arm for name in names]], width, suppressed(options)) for arm in block]
+        chains = [_chain(frame[[name == arm for name in names]], width) for arm in block]
         _block(sheet, block, chains, width, first)
 
 
-def _chain(frame: pd.DataFrame, width: float, hidden: str) -> list[_Step]:
-    rules = words(frame, "rule")
-    columns = [numbers(frame, c) for c in ("persons", "entries", "excluded_persons", "excluded_entries")]
-    room = width - SIDE - 0.15 - 2 * PAD
+def _chain(frame: pd.DataFrame, width: float) -> list[_Step]:
+    rules = labels(frame, "rule")
+    persons, entries, out, out_entries = (
+        counts(frame, c) for c in ("persons", "entries", "excluded_persons", "excluded_entries")
+    )
+    room = width - SIDE - BETWEEN - 2 * PAD
     steps = []
     for i, rule in enumerate(rules):
-        persons, entries, out, out_entries = (c[i] for c in columns)
-        left = wrap(_people(persons, entries, hidden), room, weight="bold")
-        gone = "" if i == 0 else wrap(_excluded(out, out_entries, hidden), SIDE - 2 * PAD, SMALL)
-        steps.append(_Step(wrap(rule, room), left, gone))
+        left = wrap(_said(persons[i], "person", "persons"), room, weight="bold")
+        more = wrap(_entries(entries[i], persons[i]), room, SMALL)
+        gone = " ".join(part for part in (f"Excluded: {out[i]}", _bracketed(out_entries[i], out[i])) if part)
+        steps.append(_Step(even(rule, room), left, more, wrap(gone, SIDE - 2 * PAD, SMALL) if i else ""))
     return steps
 
 
-def _people(persons: float, entries: float, hidden: str) -> str:
-    noun = "person" if persons == 1 else "persons"
-    more = (
-        "" if entries == persons or (math.isnan(entries) and math.isnan(persons)) else f" ({_entries(entries, hidden)})"
-    )
-    return f"{count(persons, hidden)} {noun}{more}"
+def _entries(entries: str, persons: str) -> str:
+    """Return the entries of a box; nothing where they are not known or everybody has one."""
+    if entries in (persons, say.DASH):
+        return ""
+    return _said(entries, "entry", "entries")
 
 
-def _entries(entries: float, hidden: str) -> str:
-    return f"{count(entries, hidden)} {'entry' if entries == 1 else 'entries'}"
+def _said(count: str, one: str, many: str) -> str:
+    """Return "1 person", "1,844 persons", "<11 persons"; a count in words stands after the noun: "Persons: hidden"."""
+    if count.isalpha() or count == say.DASH:
+        return f"{many.capitalize()}: {count}"
+    return f"{count} {one if count == '1' else many}"
 
 
-def _excluded(persons: float, entries: float, hidden: str) -> str:
-    more = "" if entries == persons or math.isnan(entries) else f" ({_entries(entries, hidden)})"
-    return f"Excluded: {count(persons, hidden)}{more}"
+def _bracketed(entries: str, persons: str) -> str:
+    said = _entries(entries, persons)
+    return f"({said})" if said else ""
 
 
 def _block(sheet: Sheet, arms: list[str], chains: list[list[_Step]], width: float, first: int) -> None:
@@ -104,11 +111,13 @@ def _side_height(step: _Step) -> float:
 def _draw_step(
     sheet: Sheet, step: _Step, x: float, top: float, width: float, previous: float | None, final: str | None
 ) -> None:
-    main = width - SIDE - 0.15
+    main = width - SIDE - BETWEEN
     outline = {"edgecolor": final, "facecolor": style.FAINT, "linewidth": 1.3} if final else {}
     sheet.box(x, top, main, step.height, **outline)
     sheet.text(x + PAD, top + PAD, step.rule)
-    sheet.text(x + PAD, top + PAD + height_of(step.rule), step.left, weight="bold")
+    below = top + PAD + height_of(step.rule)
+    sheet.text(x + PAD, below, step.persons, weight="bold")
+    sheet.text(x + PAD, below + height_of(step.persons), step.entries, SMALL, color=style.MUTED)
     if previous is None:
         return
     spine, middle = x + 0.3, (previous + top) / 2
@@ -124,44 +133,65 @@ def _colour(arm: int) -> str:
 
 
 def funnel_steps(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
-    """Draw a bar for each step, with its count and its share of the step before and of the first."""
-    labels, persons, hidden = words(frame, "step"), numbers(frame, "persons"), suppressed(options)
-    cells = [_shares(persons, i, hidden) for i in range(len(labels))]
+    """Draw a bar for each step, with its count and its share of the step before and of the first; a block an arm."""
+    names, steps = words(frame, "arm"), labels(frame, "step")
+    arms = [frame[[name == arm for name in names]] for arm in dict.fromkeys(names)]
+    rows = [row for arm in arms for row in _shares(arm)]
     heads = [wrap(head, 0.75, SMALL, "bold") for head in ("Persons", "Of the step before", "Of the first")]
     widths = [
-        max(width_of(text, SMALL, "bold") for text in (heads[j], *(row[j] for row in cells))) * SLACK + 0.12
+        max(width_of(text, SMALL, "bold") for text in (heads[j], *(row[j] for row in rows))) * SLACK + 0.12
         for j in range(3)
     ]
-    longest = max(width_of(label) for label in labels) * SLACK + 0.1
-    label_room = min(longest, sheet.body * (0.42 if sheet.narrow else 0.38), sheet.body - sum(widths) - 0.5)
-    bars = (sheet.left + label_room, sheet.right - sum(widths))
-    ends = [bars[1] + sum(widths[: j + 1]) for j in range(3)]
-    top = sheet.take(max(height_of(head, SMALL) for head in heads) + 0.06)
-    for head, x in zip(heads, ends, strict=True):
+    longest = max(width_of(step) for step in steps) * SLACK + 0.1
+    room = min(longest, sheet.body * (0.42 if sheet.narrow else 0.38), sheet.body - sum(widths) - 0.5)
+    plan = _Funnel(
+        sheet.left + room, sheet.right - sum(widths), [sheet.right - sum(widths[j + 1 :]) for j in range(3)], room - 0.1
+    )
+    sheet.take(max(height_of(head, SMALL) for head in heads) + 0.06)
+    for head, x in zip(heads, plan.ends, strict=True):
         sheet.text(x, sheet.y - 0.06, head, SMALL, weight="bold", ha="right", va="bottom")
     sheet.line((sheet.left, sheet.right), (sheet.y - 0.02,) * 2)
-    del top
-    finite = persons[[math.isfinite(p) for p in persons]]
-    most = max(float(finite.max(initial=0.0)), 1.0)
-    for i, label in enumerate(labels):
-        lines = wrap(label or "Step without a name", label_room - 0.1)
+    for i, (name, arm) in enumerate(zip(dict.fromkeys(names), arms, strict=True)):
+        if name:
+            sheet.take(0.05 if i else 0.02)
+            sheet.paragraph(name, weight="bold", gap=0.01)
+        _bars(sheet, plan, arm, _colour(i))
+
+
+@dataclass(frozen=True)
+class _Funnel:
+    """Where the bars start and may end, the right edges of the columns beside them, and the room of a label."""
+
+    start: float
+    end: float
+    ends: list[float]
+    label_room: float
+
+
+def _bars(sheet: Sheet, plan: _Funnel, arm: pd.DataFrame, colour: str) -> None:
+    persons = numbers(arm, "persons")
+    most = max(float(persons[np.isfinite(persons)].max(initial=0.0)), 1.0)
+    for step, count, cells in zip(labels(arm, "step"), persons, _shares(arm), strict=True):
+        lines = even(step or "Step without a name", plan.label_room)
         height = max(height_of(lines) + 0.06, 0.27)
         middle = sheet.take(height) + height / 2
         sheet.text(sheet.left, middle, lines, va="center")
-        if math.isfinite(persons[i]):
-            sheet.box(bars[0], middle - 0.085, (bars[1] - bars[0]) * max(persons[i], 0) / most, 0.17,
-                      facecolor=style.EXPOSED, edgecolor=style.EXPOSED)  # fmt: skip
-        sheet.line((bars[0], bars[0]), (middle - height / 2, middle + height / 2), color=style.MUTED)
-        for j, x in enumerate(ends):
-            sheet.text(x, middle, cells[i][j], SMALL, ha="right", va="center", weight="bold" if j == 0 else "normal")
+        if math.isfinite(count):
+            sheet.box(plan.start, middle - 0.085, (plan.end - plan.start) * max(count, 0) / most, 0.17,
+                      facecolor=colour, edgecolor=colour)  # fmt: skip
+        sheet.line((plan.start,) * 2, (middle - height / 2, middle + height / 2), color=style.MUTED)
+        for j, x in enumerate(plan.ends):
+            sheet.text(x, middle, cells[j], SMALL, ha="right", va="center", weight="bold" if j == 0 else "normal")
 
 
-def _shares(persons: Floats, i: int, hidden: str) -> tuple[str, str, str]:
-    """Return the count and both percentages of a step; a percentage of or from a hidden count is a dash."""
+def _shares(arm: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return the count and both percentages of each step; a percentage of or from a count not shown is a dash."""
+    persons, texts = numbers(arm, "persons"), counts(arm, "persons")
 
-    def share(whole: float) -> str:
+    def share(i: int, of: int) -> str:
+        whole = persons[of] if of >= 0 else math.nan
         if not (math.isfinite(persons[i]) and math.isfinite(whole)) or whole <= 0:
             return say.DASH
         return say.percent(persons[i] / whole, say.percent_digits(whole))
 
-    return count(persons[i], hidden), share(persons[i - 1]) if i else say.DASH, share(persons[0])
+    return [(text, share(i, i - 1), share(i, 0)) for i, text in enumerate(texts)]

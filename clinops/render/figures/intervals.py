@@ -12,20 +12,20 @@ import numpy as np
 
 from clinops.render import style
 from clinops.render import text as say
-from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, height_of, width_of, wrap
+from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, clip, even, height_of, width_of, wrap
 from clinops.render.figures.values import (
     NOT_SHOWN,
     Floats,
-    count,
+    counts,
+    currency_of,
     digits_for,
     fit,
-    is_currency,
+    labels,
     linear_ticks,
     log_ticks,
     numbers,
     plain,
-    suppressed,
-    words,
+    printed,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 
 #: An interval is cut where it reaches further from no effect than so many times the usual reach.
 REACH, FURTHEST = 3.0, 10.0
+#: Room beside the plot for the arrow of a cut interval.
+BESIDE = 0.08
 FORWARD, BACK = "\u2192", "\u2190"
 FULL = {"marker": "s", "markerfacecolor": style.EXPOSED, "markeredgecolor": style.EXPOSED, "markersize": 4.6}
 HOLLOW = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": style.EXPOSED, "markersize": 5.0}
 TRUTH = {"marker": "D", "markerfacecolor": style.INK, "markeredgecolor": style.INK, "markersize": 5.4}
+INTERVAL = "95% CI"
 NAIVE = ("naive", "crude", "unadjusted")
 
 
@@ -86,14 +89,13 @@ def forest(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> Non
     null = float(options.get("null", 1.0 if log else 0.0))
     xlabel = str(options.get("xlabel", "Ratio" if log else "Difference"))
     estimates, low, high = (numbers(frame, c) for c in ("estimate", "low", "high"))
-    counts, hidden_rows = _counts(frame, options)
     write = say.ratio if log else _difference(estimates, low, high)
-    missing = [NOT_SHOWN if gone else say.NOT_ESTIMABLE for gone in hidden_rows]
+    missing = [NOT_SHOWN if gone else say.NOT_ESTIMABLE for gone in printed(frame, "estimate")]
     level = re.search(r"\(\d+(?:\.\d+)?% CI\)", xlabel)
     plan = _Plan(
-        words(frame, "label"), words(frame, "group"), estimates, low, high, _axis(estimates, low, high, log, null),
+        labels(frame, "label"), labels(frame, "group"), estimates, low, high, _axis(estimates, low, high, log, null),
         _results(estimates, low, high, write, missing), f"Estimate {level.group()}" if level else "Estimate",
-        [FULL] * len(frame), counts,
+        [FULL] * len(frame), _counts(frame, options),
     )  # fmt: skip
     sides = ("", "")
     if options.get("exposed"):
@@ -105,20 +107,21 @@ def strip(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None
     """Draw the naive estimate, the adjusted one and, where it is known, the truth on one axis."""
     unit, null = str(options.get("unit") or ""), float(options.get("null", 0.0))
     estimates, low, high = (numbers(frame, c) for c in ("estimate", "low", "high"))
-    labels = words(frame, "label")
+    names = labels(frame, "label")
     worthwhile = options.get("worthwhile")
     worth = math.nan if worthwhile is None else float(worthwhile)
-    currency = unit if is_currency(unit) else ""
+    currency = currency_of(unit)
     digits = digits_for(np.concatenate([estimates, low, high]))
 
     def write(value: float) -> str:
         return say.money(value, currency, digits) if currency else say.number(value, digits)
 
+    missing = [NOT_SHOWN if gone else say.NOT_ESTIMABLE for gone in printed(frame, "estimate")]
     plan = _Plan(
-        labels, [""] * len(labels), estimates, low, high,
+        names, [""] * len(names), estimates, low, high,
         _axis(np.append(estimates, worth), np.append(low, worth), np.append(high, worth), False, null),
-        _results(estimates, low, high, write, [say.NOT_ESTIMABLE] * len(labels)), "Estimate (interval)",
-        [_mark(label) for label in labels],
+        _results(estimates, low, high, write, missing), f"Estimate ({options.get('interval', INTERVAL)})",
+        [_mark(name) for name in names],
     )  # fmt: skip
     better = options.get("better")
     left, right = ("better", "worse") if better == "lower" else ("worse", "better")
@@ -137,25 +140,16 @@ def _mark(label: str) -> dict[str, Any]:
     return HOLLOW if first.startswith(NAIVE) else FULL
 
 
-def _counts(frame: pd.DataFrame, options: Mapping[str, Any]) -> tuple[list[tuple[str, list[str]]], list[bool]]:
-    """Return the columns of counts (header, cells) and which rows lost their estimate to disclosure control."""
-    hidden = suppressed(options)
-    columns, gone = [], [False] * len(frame)
-    lost = np.isnan(numbers(frame, "estimate"))
+def _counts(frame: pd.DataFrame, options: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return a column of counts for each arm that has them: its header and its cells, "45/830"."""
+    columns = []
     for arm in ("exposed", "comparator"):
         names = [name for name in (f"events_{arm}", f"n_{arm}") if name in frame.columns]
-        if not names:
-            continue
-        values = {name: numbers(frame, name) for name in names}
-        cells = []
-        for i in range(len(frame)):
-            # A measure that counts nothing (a cost) has no events, but an estimate: that is no hidden cell.
-            shown = [n for n in names if not (math.isnan(values[n][i]) and n.startswith("events") and not lost[i])]
-            cells.append("/".join(count(values[name][i], hidden) for name in shown) or say.DASH)
-            gone[i] = gone[i] or (bool(lost[i]) and any(math.isnan(values[name][i]) for name in names))
-        of = "events/persons" if len(names) == 2 else "persons" if names[0].startswith("n_") else "events"
-        columns.append((f"{options.get(arm) or arm.capitalize()}, {of}", cells))
-    return columns, gone
+        if names:
+            of = "events/persons" if len(names) == 2 else "persons" if names[0].startswith("n_") else "events"
+            cells = ["/".join(parts) for parts in zip(*(counts(frame, name) for name in names), strict=True)]
+            columns.append((f"{options.get(arm) or arm.capitalize()}, {of}", cells))
+    return columns
 
 
 def _difference(estimates: Floats, low: Floats, high: Floats) -> Callable[[float], str]:
@@ -195,17 +189,16 @@ def _draw(
     sheet: Sheet, plan: _Plan, title: str, sides: tuple[str, str], lines: list[tuple[float, str]] | None = None
 ) -> None:
     beside = plan.counts if not sheet.narrow else []
-    result_room = max(width_of(t) for t in (*plan.results, wrap(plan.result_head, 1.2, SMALL, "bold"))) * SLACK + 0.1
-    result_room = min(result_room, sheet.body * 0.34)
-    heads = [wrap(head, 0.95, SMALL, "bold") for head, _ in beside]
+    result_room = max(width_of(t) for t in (*plan.results, even(plan.result_head, 1.2, SMALL, "bold"))) * SLACK + 0.1
+    result_room = min(result_room, sheet.body * 0.36)
+    heads = [_head(head) for head, _ in beside]
     rooms = [
         max(max(width_of(c, SMALL) for c in cells), width_of(head, SMALL, "bold")) * SLACK + 0.12
         for head, (_, cells) in zip(heads, beside, strict=True)
     ]
-    widest = max(width_of(label) for label in (*plan.labels, *plan.groups)) * SLACK + 0.12
-    spare = sheet.body - result_room - sum(rooms) - (1.0 if sheet.narrow else 1.9)
-    label_room = min(widest, max(spare, 0.8))
-    left = sheet.left + label_room + sum(rooms)
+    spare = sheet.body - result_room - sum(rooms) - BESIDE - (0.85 if sheet.narrow else 1.75)
+    label_room = _label_room([*plan.labels, *plan.groups], spare, sheet.body)
+    left = sheet.left + label_room + sum(rooms) + BESIDE
     width = sheet.right - result_room - left
     below = _below(plan, sheet, label_room)
     _heads(sheet, heads, rooms, sheet.left + label_room, plan, result_room)
@@ -217,7 +210,29 @@ def _draw(
     _plot(axes, plan, middles, sheet.y - top, lines)
     ticks = plan.axis.ticks(width)
     axes.set_xticks(ticks, [plain(t) for t in ticks])
-    _foot(sheet, title, sides, left, width)
+    _foot(sheet, title, sides, left, width, left + plan.axis.share(plan.axis.null) * width)
+
+
+def _label_room(labels: list[str], spare: float, body: float) -> float:
+    """Return the room of the labels: all they need if it can be spared, else at least their longest word."""
+    whole = max(width_of(label) for label in labels) * SLACK + 0.12
+    word = max(width_of(word) for label in labels for word in label.split() or [""]) * SLACK + 0.21
+    return min(whole, max(spare, 0.8, min(word, 0.36 * body)))
+
+
+def _head(head: str) -> str:
+    """Wrap the header of a column of counts: at most three lines of the arm's name, then what is counted."""
+    arm, of = head.rsplit(", ", 1)
+    name = clip(even(arm + ",", 0.95, SMALL, "bold"), 3)
+    return f"{name}\n{of}"
+
+
+def _result(text: str, room: float) -> str:
+    """Wrap an estimate with its interval: the interval goes below where both do not fit on a line."""
+    if width_of(text) * SLACK > room and " (" in text:
+        estimate, interval = text.split(" (", 1)
+        return f"{wrap(estimate, room)}\n{wrap('(' + interval, room)}"
+    return wrap(text, room)
 
 
 def _below(plan: _Plan, sheet: Sheet, room: float) -> list[str]:
@@ -229,23 +244,26 @@ def _below(plan: _Plan, sheet: Sheet, room: float) -> list[str]:
 
 
 def _heads(sheet: Sheet, heads: list[str], rooms: list[float], start: float, plan: _Plan, result_room: float) -> None:
-    result = wrap(plan.result_head, result_room - 0.1, SMALL, "bold")
-    height = max(height_of(t, SMALL) for t in (*heads, result))
-    sheet.take(height)
+    result = even(plan.result_head, result_room - 0.1, SMALL, "bold")
+    counted = _counted(plan, sheet.body - result_room - 0.1) if sheet.narrow else ""
+    sheet.take(max(height_of(counted, TINY), *(height_of(t, SMALL) for t in (*heads, result))))
     x = start
     for head, room in zip(heads, rooms, strict=True):
         x += room
         sheet.text(x - 0.06, sheet.y, head, SMALL, weight="bold", ha="right", va="bottom")
     sheet.text(sheet.right - result_room + 0.1, sheet.y, result, SMALL, weight="bold", va="bottom")
-    if sheet.narrow and plan.counts:
-        what = (
-            " v ".join(head.rsplit(", ", 1)[0] for head, _ in plan.counts) + ", " + plan.counts[0][0].rsplit(", ", 1)[1]
-        )
-        lines = wrap(what, sheet.body - result_room - 0.1, TINY)
-        sheet.text(sheet.left, sheet.y, lines, TINY, va="bottom", color=style.MUTED)
+    sheet.text(sheet.left, sheet.y, counted, TINY, va="bottom", color=style.MUTED)
     sheet.take(0.03)
     sheet.line((sheet.left, sheet.right), (sheet.y, sheet.y))
     sheet.take(0.03)
+
+
+def _counted(plan: _Plan, room: float) -> str:
+    """Say what the counts under the labels of a narrow figure are: "Offered v Not offered, events/persons"."""
+    if not plan.counts:
+        return ""
+    arms, of = zip(*(head.rsplit(", ", 1) for head, _ in plan.counts), strict=True)
+    return wrap(f"{' v '.join(arms)}, {of[0]}", room, TINY)
 
 
 def _line_labels(sheet: Sheet, axis: _Axis, lines: list[tuple[float, str]], left: float, width: float) -> None:
@@ -272,8 +290,8 @@ def _rows(
             sheet.take(0.04)
             sheet.text(sheet.left, sheet.take(height_of(head) + 0.02), head, weight="bold")
         indent = 0.1 if group else 0.0
-        lines = wrap(label or "Without a name", label_room - 0.1 - indent)
-        result = wrap(plan.results[i], result_room - 0.1)
+        lines = even(label or "Without a name", label_room - 0.1 - indent)
+        result = _result(plan.results[i], result_room - 0.1)
         tall = max(height_of(lines) + height_of(below[i], TINY), height_of(result)) + 0.08
         at = sheet.take(max(tall, 0.23))
         middle = (at + sheet.y) / 2
@@ -329,14 +347,15 @@ def _interval(
         axes.plot([x], [y], marker=marker, **head)
 
 
-def _foot(sheet: Sheet, title: str, sides: tuple[str, str], left: float, width: float) -> None:
-    """Write the tick labels' room, which side means what, and the title of the axis."""
+def _foot(sheet: Sheet, title: str, sides: tuple[str, str], left: float, width: float, zero: float) -> None:
+    """Write the tick labels' room, which side of no effect means what, and the title of the axis."""
     sheet.take(0.05 + height_of("0", SMALL) + 0.02)
-    texts = [wrap(side, width / 2 - 0.06, TINY) for side in sides]
-    if any(texts):
+    if any(sides):
+        rooms = (zero - sheet.left - 0.05, sheet.right - zero - 0.05)
+        texts = [clip(wrap(side, max(room, 0.5), TINY), 3) for side, room in zip(sides, rooms, strict=True)]
         y = sheet.take(max(height_of(t, TINY) for t in texts) + 0.03)
-        sheet.text(left, y, texts[0], TINY, color=style.MUTED)
-        sheet.text(left + width, y, texts[1], TINY, ha="right", color=style.MUTED)
+        sheet.text(zero - 0.05, y, texts[0], TINY, ha="right", color=style.MUTED)
+        sheet.text(zero + 0.05, y, texts[1], TINY, color=style.MUTED)
     lines = wrap(title, sheet.body)
     half = width_of(lines) * SLACK / 2
     centre = min(max(left + width / 2, sheet.left + half), sheet.right - half)

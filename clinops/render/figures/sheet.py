@@ -62,6 +62,26 @@ def wrap(text: str, width: float, size: float = SIZE, weight: str = "normal") ->
     return "\n".join(lines)
 
 
+def even(text: str, width: float, size: float = SIZE, weight: str = "normal") -> str:
+    """Break a text like `wrap`, into as few lines but of like length: no line holds one short word."""
+    lines = wrap(text, width, size, weight)
+    if "\n" not in lines:
+        return lines
+    most = lines.count("\n")
+    least = min(width_of(" ".join(text.split()), size, weight) * SLACK / (most + 1), width)
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        tighter = wrap(text, least + share * (width - least), size, weight)
+        if tighter.count("\n") == most and tighter.split() == lines.split():
+            return tighter
+    return lines
+
+
+def clip(text: str, most: int) -> str:
+    """Cut a wrapped text after so many lines, with an ellipsis where something is lost."""
+    lines = text.split("\n")
+    return text if len(lines) <= most else "\n".join([*lines[: most - 1], lines[most - 1].rstrip(" ,;") + "\u2026"])
+
+
 class Sheet:
     """A figure under construction.
 
@@ -162,7 +182,7 @@ class Sheet:
             self.box(x + 0.04, middle - 0.04, 0.18, 0.085, **sample)
         else:
             where = (
-                ([x + 0.13], [middle]) if sample.get("linestyle") == "none" else ([x, x + 0.13, x + 0.26], [middle] * 3)
+                ([x + 0.12], [middle]) if sample.get("linestyle") == "none" else ([x, x + 0.11, x + 0.22], [middle] * 3)
             )
             self.figure.add_artist(
                 Line2D(*where, transform=self.inches, **{"markevery": [len(where[0]) // 2], **sample})

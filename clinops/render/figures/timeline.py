@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from clinops.render import style
-from clinops.render.figures.sheet import SLACK, SMALL, Sheet, height_of, width_of, wrap
-from clinops.render.figures.values import apart, numbers, plain, words
+from clinops.render.figures.sheet import SLACK, SMALL, Sheet, even, height_of, width_of, wrap
+from clinops.render.figures.values import apart, labels, numbers, plain, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +47,12 @@ def _root(day: float) -> float:
 
 def design_diagram(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw each window as a bar, grouped by its role, with its days in words and a line at day 0."""
-    labels, roles = words(frame, "label"), words(frame, "role")
+    names, roles = labels(frame, "label"), words(frame, "role")
     starts, ends = numbers(frame, "start"), numbers(frame, "end")
     spans = [_span(a, b) for a, b in zip(starts, ends, strict=True)]
     beside = not sheet.narrow
     span_room = max(width_of(s, SMALL) for s in spans) * SLACK + 0.12 if beside else 0.0
-    label_room = min(max(width_of(t) for t in labels) * SLACK + 0.15, sheet.body * (0.36 if beside else 0.45))
+    label_room = min(max(width_of(t) for t in names) * SLACK + 0.15, sheet.body * (0.36 if beside else 0.45))
     finite = [float(v) for v in (*starts, *ends) if math.isfinite(v)]
     axis = _DayAxis(finite, sheet.left + label_room, sheet.right - span_room,
                     not all(map(math.isfinite, starts)), not all(map(math.isfinite, ends)))  # fmt: skip
@@ -62,7 +62,7 @@ def design_diagram(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]
     for role in dict.fromkeys(roles):
         _heading(sheet, role, zero)
         for i in (i for i, other in enumerate(roles) if other == role):
-            lines = wrap(labels[i], label_room - 0.1)
+            lines = even(names[i], label_room - 0.1)
             below = "" if beside else wrap(spans[i], label_room - 0.1, SMALL)
             height = height_of(lines) + height_of(below, SMALL) + 0.09
             at = sheet.take(max(height, BAR + 0.09))

@@ -15,14 +15,14 @@ from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, height_of, w
 from clinops.render.figures.values import (
     Floats,
     apart,
-    count,
+    counts,
+    currency_of,
     fit,
-    is_currency,
     linear_ticks,
     numbers,
     percent_tick,
     plain,
-    suppressed,
+    unseen,
     words,
 )  # fmt: skip
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEIGHT = 2.5
+INTERVAL = "95% confidence intervals"
 #: A band that reaches higher than so many times the highest curve runs out of the picture.
 BAND = 2.5
 
@@ -71,7 +72,7 @@ def survival(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> N
     arms = _arms(frame[kinds == "curve"], marked=False)
     table = _arms(frame[kinds == "at risk"], marked=False)
     if not np.isfinite(numbers(frame[kinds == "curve"], "risk")).any():
-        sheet.nothing(f"every risk is missing or hidden because it rests on {suppressed(options)} persons.")
+        sheet.nothing(_why("risk", unseen(frame, "n_risk")))
         return
     times = numbers(frame, "time")
     horizon = float(options.get("horizon") or np.nanmax(times)) or 1.0
@@ -79,7 +80,7 @@ def survival(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> N
     top = _ceiling([c[1] for c in curves], [c[3] for c in curves], 1.0)
     ticks_y = linear_ticks(0, top, 6)
     landmarks = sorted({float(t) for t in numbers(frame[kinds == "at risk"], "time") if 0 <= t <= horizon})
-    rows = [(arm, _cells(arm, "time", "n_risk", suppressed(options))) for arm in table]
+    rows = [(arm, _cells(arm, "time", "n_risk")) for arm in table]
     place = _place(sheet, [arm.name for arm in arms], rows, [percent_tick(t) for t in ticks_y])
     _above(sheet, str(options.get("ylabel", "Cumulative risk")))
     axes = sheet.axes(place.left, sheet.take(HEIGHT), place.width, HEIGHT)
@@ -94,7 +95,7 @@ def survival(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> N
     ticks = _under_axis(sheet, axes, place, wanted or [linear_ticks(0, horizon, 6)], horizon, 0.0, rows)
     axes.set_xticks(ticks, [plain(t) for t in ticks])
     _people(sheet, axes, place, str(options.get("xlabel", "Days from index")), "Number at risk", rows, ticks)
-    _adjustment(sheet, options)
+    _foot(sheet, options, bands=_has_bands(frame))
 
 
 def _last_known(table: list[_Arm], name: str) -> float:
@@ -126,10 +127,14 @@ def _ceiling(lines: Sequence[Floats], bands: Sequence[Floats], most: float) -> f
     return min(most, 1.06 * max(highest, min(widest, BAND * highest)))
 
 
-def _cells(arm: _Arm, at: str, column: str, hidden: str) -> dict[float, str]:
+def _cells(arm: _Arm, at: str, column: str) -> dict[float, str]:
     """Return the count to print at each place of the axis."""
-    values = zip(numbers(arm.rows, at), numbers(arm.rows, column), strict=True)
-    return {float(x): count(n, hidden) for x, n in values}
+    return dict(zip(numbers(arm.rows, at).tolist(), counts(arm.rows, column), strict=True))
+
+
+def _why(what: str, hidden: str) -> str:
+    """Say why no value is drawn."""
+    return f"every {what} rests on too few persons to show ({hidden})." if hidden else f"no {what} is known."
 
 
 def _place(sheet: Sheet, names: list[str], rows: list[tuple[_Arm, dict[float, str]]], y_labels: list[str]) -> _Frame:
@@ -224,11 +229,18 @@ def _people(
         sheet.take(tall)
 
 
-def _adjustment(sheet: Sheet, options: Mapping[str, Any]) -> None:
-    said = " ".join(str(options.get("adjustment") or "").split())
-    if said:
+def _foot(sheet: Sheet, options: Mapping[str, Any], *, bands: bool) -> None:
+    """Write below everything what the bands are and how the arms were made comparable."""
+    adjustment = " ".join(str(options.get("adjustment") or "").split())
+    parts = [f"Bands: {options.get('interval', INTERVAL)}."] if bands else []
+    parts += [f"Adjustment: {adjustment}."] if adjustment else []
+    if parts:
         sheet.take(0.03)
-        sheet.paragraph(f"Adjustment: {said}", TINY, color=style.MUTED)
+        sheet.paragraph(" ".join(parts), TINY, color=style.MUTED)
+
+
+def _has_bands(frame: pd.DataFrame) -> bool:
+    return bool((np.isfinite(numbers(frame, "low")) & np.isfinite(numbers(frame, "high"))).any())
 
 
 def cost_trend(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
@@ -237,21 +249,22 @@ def cost_trend(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) ->
     arms = _arms(frame, marked=True)
     pmpm = [numbers(arm.rows, "pmpm") for arm in arms]
     if not any(np.isfinite(v).any() for v in pmpm):
-        sheet.nothing(f"every cost is missing or hidden because it rests on {suppressed(options)} persons.")
+        sheet.nothing(_why("cost", unseen(frame, "persons")))
         return
-    currency = str(options.get("currency") or "")
+    unit = str(options.get("currency") or "")
+    currency = currency_of(unit)
     bottom, top = _cost_range(frame)
     ticks_y = linear_ticks(bottom, top, 6)
 
     def amount(value: float) -> str:
-        if not is_currency(currency):
+        if not currency:
             return plain(value)
         return say.money(value, currency, 0 if all(t == round(t) for t in ticks_y) else 2)
 
     column = "persons" if "persons" in frame.columns else "member_months"
-    rows = [(arm, _cells(arm, "_x", column, suppressed(options))) for arm in arms] if column in frame.columns else []
+    rows = [(arm, _cells(arm, "_x", column)) for arm in arms] if column in frame.columns else []
     place = _place(sheet, [arm.name for arm in arms], rows, [amount(t) for t in ticks_y])
-    _above(sheet, f"Cost per member-month{f', {currency}' if currency else ''}")
+    _above(sheet, f"Cost per member-month{f', {unit}' if unit else ''}")
     label = "index date"
     low, high = min(0.0, *frame["_x"]) - 0.5, max(0.0, *frame["_x"]) + 0.5
     zero = place.left + (0 - low) / (high - low) * place.width
@@ -283,7 +296,7 @@ def cost_trend(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) ->
         rows,
         ticks,
     )
-    _adjustment(sheet, options)
+    _foot(sheet, options, bands=_has_bands(frame))
 
 
 def _cost_range(frame: pd.DataFrame) -> tuple[float, float]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 NOT_SHOWN = "not shown"
+#: Before the name of a column, the column with what is printed for its hidden cells.
+PRINTED = "printed:"
+#: A hyphen that stands for a minus: before a digit, after no letter or digit (a date keeps its hyphens).
+HYPHEN = re.compile(r"(?<![\w.-])-(?=\d)")
 
 
 def numbers(frame: pd.DataFrame, column: str) -> Floats:
@@ -38,14 +43,43 @@ def words(frame: pd.DataFrame, column: str) -> list[str]:
     return ["" if pd.isna(value) else " ".join(str(value).split()) for value in frame[column]]
 
 
-def suppressed(options: Mapping[str, Any]) -> str:
-    """Return what is printed in place of a count that disclosure control took away."""
-    return str(options.get("suppressed", "<11"))
+def labels(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return a column of labels in sentence case and with true minus signs: "Overlap weighting, days −365 to −1"."""
+    return [sentence_case(HYPHEN.sub(say.MINUS, text)) for text in words(frame, column)]
 
 
-def count(value: float, hidden: str) -> str:
-    """Return a count with commas, or the text of a hidden one."""
-    return say.number(value) if math.isfinite(value) else hidden
+def sentence_case(text: str) -> str:
+    """Return a text with a capital first letter, unless its first word has capitals of its own (eGFR, pH)."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.islower() else text
+
+
+def marked(frame: pd.DataFrame, hidden: Sequence[tuple[int, str, str]]) -> pd.DataFrame:
+    """Return the frame with, beside each column that lost cells to disclosure control, what is printed for them."""
+    out = frame.copy()
+    texts: dict[str, list[str]] = {}
+    for row, column, text in hidden:
+        texts.setdefault(column, [""] * len(frame))[row] = text
+    for column, printed in texts.items():
+        out[PRINTED + column] = printed
+    return out
+
+
+def printed(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return what disclosure control prints in each cell of a column; empty where the cell is its own."""
+    return words(frame, PRINTED + column)
+
+
+def counts(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return a column of counts as printed: "1,234"; "<11" or "hidden" where hidden; a dash where not known."""
+    pairs = zip(numbers(frame, column), printed(frame, column), strict=True)
+    return [text or (say.number(value) if math.isfinite(value) else say.DASH) for value, text in pairs]
+
+
+def unseen(frame: pd.DataFrame, *columns: str) -> str:
+    """Return how the counts of some columns that are hidden print, such as "<11" or "<11 or hidden"; empty if none."""
+    texts = {text for column in columns for text in printed(frame, column) if text}
+    return " or ".join(sorted(texts))
 
 
 def plain(value: float) -> str:
@@ -59,9 +93,10 @@ def percent_tick(value: float) -> str:
     return plain(round(100 * value, 8)) + "%"
 
 
-def is_currency(unit: str) -> bool:
-    """Tell whether a unit is a currency code."""
-    return unit in say.SYMBOLS or (len(unit) == 3 and unit.isalpha() and unit.isupper())
+def currency_of(unit: str) -> str:
+    """Return the currency that a unit starts with ("USD per person" is "USD"); empty where it is no amount."""
+    first = unit.split(" ", 1)[0]
+    return first if first in say.SYMBOLS or (len(first) == 3 and first.isalpha() and first.isupper()) else ""
 
 
 def digits_for(values: Floats) -> int:
