@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from clinops.define.base import Definition
+from clinops.define.base import Definition, whole
+from clinops.define.fields import several
 from clinops.errors import DefinitionError, unknown
 
 _COLUMNS = ("concept_id", "source_code", "vocabulary", "descendants", "exclude", "description")
@@ -31,6 +33,7 @@ class Codes(Definition):
     """
 
     kind: ClassVar[str] = "codes"
+    made: ClassVar[str] = "a code list, made with co.codes(name, ...)"
     name: str
     concept_ids: tuple[int, ...] = ()
     descendants: bool = True
@@ -40,21 +43,37 @@ class Codes(Definition):
     origin: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name.strip():
+        super().__post_init__()
+        self._tidy()
+        if not self.name:
             raise DefinitionError("A code list needs a name: it is what the report prints.")
         if not self.concept_ids and not self.source_codes:
             raise DefinitionError(f"The code list {self.name!r} is empty; give concept ids or source codes.")
         for concept in (*self.concept_ids, *self.exclude):
-            if isinstance(concept, bool) or not isinstance(concept, int) or concept < 0:
-                raise DefinitionError(f"{concept!r} in {self.name!r} is no concept id; give a whole number.")
+            whole(f"a concept id of {self.name!r}", concept, 0)
         for code in self.source_codes:
-            if not isinstance(code, str) or not code.strip("*. "):
+            if not code.strip("*. ") or not code.isprintable():
                 raise DefinitionError(f"{code!r} in {self.name!r} is no source code; give text such as 'E11*'.")
             if "*" in code[:-1]:
                 raise DefinitionError(f"{code!r} in {self.name!r}: the wildcard * may only be the last character.")
+        if not self.source_codes and set(self.concept_ids) <= set(self.exclude):
+            raise DefinitionError(f"The code list {self.name!r} excludes every concept that it names.")
+
+    def _tidy(self) -> None:
+        """Drop what carries no meaning: blanks around and repeated within texts, codes given twice."""
+        said: dict[str, Any] = {"name": _plain(self.name), "origin": _plain(self.origin)}
+        said["vocabulary"] = _plain(self.vocabulary or "") or None
+        said["source_codes"] = tuple(dict.fromkeys(_plain(code) for code in self.source_codes))
+        said |= {name: tuple(dict.fromkeys(getattr(self, name))) for name in ("concept_ids", "exclude")}
+        for name, value in said.items():
+            object.__setattr__(self, name, value)
 
     def __str__(self) -> str:
         return self.name
+
+    def write(self, path: str | Path) -> Path:
+        """Write the list as CSV (or as JSON, where the file's name ends in .json) and return its path."""
+        return super().write(path) if Path(path).suffix.lower() == ".json" else self.to_csv(path)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the list as a CSV with one code a row; `codes.read` gives an equal list back."""
@@ -63,12 +82,20 @@ class Codes(Definition):
         rows = [(str(c), "", "", below, "no", "") for c in self.concept_ids]
         rows += [(str(c), "", "", below, "yes", "") for c in self.exclude]
         rows += [("", c, self.vocabulary or "", "", "no", "") for c in self.source_codes]
+        about = {"name": self.name, "origin": self.origin}
+        # What rows cannot say: the vocabulary is theirs to say on source codes, descendants on concepts.
+        about["vocabulary"] = "" if self.source_codes else self.vocabulary or ""
+        about["descendants"] = "" if self.concept_ids or self.exclude or self.descendants else below
         with target.open("w", encoding="utf-8", newline="") as file:
-            file.write(f"# name: {self.name}\n# origin: {self.origin}\n")
+            file.writelines(f"# {name}: {said}\n" for name, said in about.items() if said)
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(_COLUMNS)
             writer.writerows(rows)
         return target
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 class _CodesConstructor:
@@ -79,7 +106,7 @@ class _CodesConstructor:
         name: str,
         *concept_ids: int,
         descendants: bool = True,
-        exclude: tuple[int, ...] | list[int] = (),
+        exclude: tuple[int, ...] | list[int] | int = (),
         source: str | tuple[str, ...] | list[str] = (),
         vocabulary: str | None = None,
         origin: str = "",
@@ -93,74 +120,109 @@ class _CodesConstructor:
         >>> codes("type 2 diabetes", source="E11*", vocabulary="ICD10CM").source_codes
         ('E11*',)
         """
-        written = (source,) if isinstance(source, str) else tuple(source)
-        return Codes(name, tuple(concept_ids), descendants, tuple(exclude), written, vocabulary, origin)
+        for concept in concept_ids:
+            if isinstance(concept, str):
+                raise DefinitionError(
+                    f"{concept!r} in {name!r} is no concept id, which is a whole number; "
+                    f"a source code goes into source={concept!r}, a file into co.codes.read(...)."
+                )
+        written, excluded = several(source, f"source of {name!r}"), several(exclude, f"exclude of {name!r}")
+        return Codes(name, tuple(concept_ids), descendants, excluded, written, vocabulary, origin)
 
     def read(self, path: str | Path) -> Codes:
-        """Read a code list from a CSV with a column ``concept_id`` or ``source_code``.
+        """Read a code list from a CSV with a column ``concept_id`` or ``source_code``, as `Codes.write` makes it.
 
         Codes are read as text, so "042" and "250.00" stay what they are. Optional columns:
         ``vocabulary``, ``descendants`` (yes/no), ``exclude`` (yes/no), ``description``. Lines that
-        begin with ``# name:`` and ``# origin:`` name the list; without them the file's name does.
+        begin with # are comments; ``# name:`` and ``# origin:`` name the list, without them the file's
+        name does. A file that ends in .json is read as the JSON of a code list.
 
         Raises
         ------
         DefinitionError
-            No such file, an unknown column, a row without a code, or rows that disagree on
-            ``descendants``.
+            No such file, an unknown column, a row without a code or with too many cells, an excluded
+            source code, or rows that disagree on ``descendants`` or ``vocabulary``.
         """
         file = Path(path)
         if not file.is_file():
             near = [p.name for p in file.parent.glob("*.csv")] if file.parent.is_dir() else []
             raise DefinitionError(unknown("code list file", file.name, near, f"Looked in {file.parent}."))
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-        said = dict(_comment(line) for line in lines if line.startswith("#"))
-        rows = list(csv.DictReader(line for line in lines if line.strip() and not line.startswith("#")))
-        return _from_rows(rows, file.name, said.get("name") or file.stem.replace("_", " "), said.get("origin", ""))
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise DefinitionError(f"{file.name} is not UTF-8 text; save it as CSV UTF-8.") from None
+        if file.suffix.lower() == ".json":
+            return Codes.from_json(text)
+        return _from_text(text, file)
 
 
 codes = _CodesConstructor()
 
 
+def _from_text(text: str, file: Path) -> Codes:
+    lines = list(io.StringIO(text))
+    said = dict(_comment(line) for line in lines if line.startswith("#"))
+    reader = csv.DictReader(line for line in lines if line.strip() and not line.startswith("#"))
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    for column in reader.fieldnames:
+        if column not in _COLUMNS:
+            then = "Columns are separated by commas."
+            raise DefinitionError(unknown(f"column of a code list (in {file.name})", column, _COLUMNS, then))
+    rows = [_Row.of(row, f"{file.name}, code {number}") for number, row in enumerate(reader, 1)]
+    if not rows:
+        raise DefinitionError(f"{file.name} holds no codes.")
+    below = {row.descendants for row in rows if row.concept is not None}
+    named = {row.vocabulary for row in rows if row.concept is None and row.vocabulary}
+    if len(below) > 1 or len(named) > 1:
+        raise DefinitionError(f"{file.name}: the rows must agree on descendants and vocabulary; split the list in two.")
+    return Codes(
+        name=said.get("name") or file.stem.replace("_", " "),
+        concept_ids=tuple(row.concept for row in rows if row.concept is not None and not row.exclude),
+        descendants=below.pop() if below else _flag(said.get("descendants"), True, file.name),
+        exclude=tuple(row.concept for row in rows if row.concept is not None and row.exclude),
+        source_codes=tuple(row.code for row in rows if row.concept is None),
+        vocabulary=named.pop() if named else said.get("vocabulary"),
+        origin=said.get("origin", ""),
+    )
+
+
 def _comment(line: str) -> tuple[str, str]:
     name, _, value = line.lstrip("# ").partition(":")
-    return name.strip(), value.strip()
+    return name.strip().lower(), value.strip()
 
 
-def _from_rows(rows: list[dict[str, str]], file: str, name: str, origin: str) -> Codes:
-    if not rows:
-        raise DefinitionError(f"{file} holds no codes.")
-    for column in rows[0]:
-        if column not in _COLUMNS:
-            raise DefinitionError(unknown(f"column of a code list (in {file})", column, _COLUMNS))
-    concepts: list[int] = []
-    excluded: list[int] = []
-    written: list[str] = []
-    below: set[bool] = set()
-    vocabularies: set[str] = set()
-    for number, row in enumerate(rows, 1):
-        concept = (row.get("concept_id") or "").strip()
-        code = (row.get("source_code") or "").strip()
+@dataclass(frozen=True)
+class _Row:
+    """One row of a code list: a concept (else None) or a source code."""
+
+    concept: int | None
+    code: str
+    vocabulary: str
+    descendants: bool
+    exclude: bool
+
+    @classmethod
+    def of(cls, row: dict[str, Any], where: str) -> _Row:
+        if None in row:
+            raise DefinitionError(f"{where}: more cells than columns; put text that holds a comma in double quotes.")
+        cell = {name: (value or "").strip() for name, value in row.items()}
+        concept, code = cell.get("concept_id", ""), cell.get("source_code", "")
+        exclude = _flag(cell.get("exclude"), False, where)
         if bool(concept) == bool(code):
-            raise DefinitionError(f"{file}, code {number}: give either a concept_id or a source_code.")
-        if code:
-            written.append(code)
-            vocabularies |= {v} if (v := (row.get("vocabulary") or "").strip()) else set()
-            continue
-        if not concept.isdigit():
-            raise DefinitionError(f"{file}, code {number}: concept_id is {concept!r}; give a whole number.")
-        below.add(_flag(row.get("descendants"), True, file, number))
-        (excluded if _flag(row.get("exclude"), False, file, number) else concepts).append(int(concept))
-    if len(below) > 1 or len(vocabularies) > 1:
-        raise DefinitionError(f"{file}: every row must agree on descendants and vocabulary; split the list in two.")
-    return Codes(
-        name, tuple(concepts), below.pop() if below else True, tuple(excluded), tuple(written),
-        vocabularies.pop() if vocabularies else None, origin,
-    )  # fmt: skip
+            raise DefinitionError(f"{where}: give either a concept_id or a source_code.")
+        if concept and not (concept.isascii() and concept.isdigit()):
+            raise DefinitionError(f"{where}: concept_id is {concept!r}; give a whole number.")
+        if code and exclude:
+            raise DefinitionError(
+                f"{where}: the source code {code!r} is marked to be excluded; only concepts can be. "
+                "List the source codes that do count instead."
+            )
+        below = _flag(cell.get("descendants"), True, where)
+        return cls(int(concept) if concept else None, code, cell.get("vocabulary", ""), below, exclude)
 
 
-def _flag(text: str | None, default: bool, file: str, number: int) -> bool:
+def _flag(text: str | None, default: bool, where: str) -> bool:
     word = (text or "").strip().lower()
     if word not in _YES | _NO:
-        raise DefinitionError(f"{file}, code {number}: {text!r} is neither yes nor no.")
+        raise DefinitionError(f"{where}: {text!r} is neither yes nor no.")
     return default if word == "" else word in _YES

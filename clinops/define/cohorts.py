@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from clinops.define.base import Definition, choice
 from clinops.define.events import Events
+from clinops.define.fields import several
 from clinops.define.steps import First, Step
 from clinops.errors import DefinitionError, unknown
 
@@ -24,10 +25,12 @@ class Entry(Definition):
     """
 
     kind: ClassVar[str] = "entry"
+    made: ClassVar[str] = "an entry, such as co.first_eligible(co.events(...))"
     events: Events
     which: str = "undeclared"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("entry rule", self.which, ENTRY_RULES)
 
     @property
@@ -46,17 +49,16 @@ class CohortDefinition(Definition):
     """
 
     kind: ClassVar[str] = "cohort"
+    made: ClassVar[str] = "a cohort, made with co.cohort(name, entry=..., steps=(...))"
     name: str
     entry: Entry
     steps: tuple[Step, ...] = ()
     exit: tuple[str | Events, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.name.strip():
             raise DefinitionError("A cohort needs a name: it heads a column of every table.")
-        for step in self.steps:
-            if not isinstance(step, Step):
-                raise DefinitionError(f"{step!r} is not a step; use co.has, co.lacks, co.age, co.between, ...")
         check_ends(self.exit)
 
     @property
@@ -96,13 +98,13 @@ def every(events: Events) -> Entry:
 def cohort(
     name: str,
     entry: Entry | Events,
-    steps: tuple[Step, ...] | list[Step] = (),
+    steps: tuple[Step, ...] | list[Step] | Step = (),
     exit: tuple[str | Events, ...] | str | Events = (),
 ) -> CohortDefinition:
     """Define a cohort: who enters, by which ordered steps, and what ends their time in it."""
-    start = entry if isinstance(entry, Entry) else Entry(entry, _rule_of(tuple(steps)))
-    ends = (exit,) if isinstance(exit, str | Events) else tuple(exit)
-    return CohortDefinition(name, start, tuple(steps), ends)
+    rules = several(steps, "steps of the cohort")
+    start = Entry(entry, _rule_of(rules)) if isinstance(entry, Events) else entry
+    return CohortDefinition(name, start, rules, several(exit, "exit of the cohort"))
 
 
 def _rule_of(steps: tuple[Step, ...]) -> str:

@@ -30,15 +30,15 @@ class Events(Definition):
     """Dated records of one domain, all of them or those of a code list."""
 
     kind: ClassVar[str] = "events"
+    made: ClassVar[str] = "events, such as co.events('visit', co.codes(...))"
     domain: str
     codes: Codes | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("domain", self.domain, DOMAINS)
         if self.codes is not None and self.domain in UNCODED:
-            raise DefinitionError(f"Events of domain {self.domain!r} take no codes.")
-        if self.codes is not None and not isinstance(self.codes, Codes):
-            raise DefinitionError(f"codes is {self.codes!r}; make a code list with co.codes(...).")
+            raise DefinitionError(f"Events of domain {self.domain!r} take no codes; leave them out.")
 
     @property
     def label(self) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.events import Events
 from clinops.define.findings import Finding, Findings
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, Measure
 from clinops.define.protocol import Protocol
-from clinops.define.steps import First, Has, Lacks, Observed
-from clinops.define.windows import days
+from clinops.define.steps import First, Has, Lacks, Observed, Step
 from clinops.errors import DefinitionError, unknown
 
 TREATMENTS = ("drug", "procedure", "device")
-_CHOSEN = ("engag", "adher", "complet", "active user", "activat")
+NO_PERSON_TIME = ("any",)
+"""Kinds whose value says nothing about how long the person was observed."""
+
+_CHOSEN = re.compile(r"\b(engag|adheren|complet(ed|er|ion)|activat(ed|ion)|active user)", re.IGNORECASE)
+"""Words for what people choose to do once offered; in the name of a drug or procedure they mean something else."""
+
 Found = Iterator[Finding]
 
 
@@ -33,6 +38,8 @@ def lint(protocol: Protocol, source: Any = None) -> Findings:
         The protocol allows a rule that does not exist, or that is no error.
     """
     for allowance in protocol.allow:
+        if allowance.rule in WARNINGS:
+            raise DefinitionError(f"{allowance.rule!r} is a warning: it stops nothing, so take its allowance out.")
         if allowance.rule not in ERRORS:
             raise DefinitionError(unknown("lint error to allow", allowance.rule, ERRORS))
     found = [finding for rule in ERRORS.values() for finding in rule(protocol, source)]
@@ -43,21 +50,35 @@ def lint(protocol: Protocol, source: Any = None) -> Findings:
 def exposures(protocol: Protocol) -> tuple[Events, ...]:
     """The events that make the arms differ.
 
-    The offer where a programme is declared; the entry events where the arms enter by different
-    ones (two new-user arms); the events that only the exposed must have on day 0; failing these,
-    the ones that only the exposed must have, or that only the comparator must lack.
+    With a programme declared, its offer, and its activation or engagement where an arm is defined by
+    them. The entry events where the arms enter by different ones: both of two treatments, else the
+    exposed arm's. Failing these, what the exposed alone must have, the clearest first: on day 0
+    rather than before, what the comparator must lack rather than what it may have too. Failing that,
+    what the comparator alone must lack.
     """
     exposed, comparator = protocol.exposed, protocol.comparator
     found: list[Events] = []
     if protocol.programme is not None:
-        found.append(protocol.programme.offer)
+        used = {exposed.entry.events, *(s.events for arm in _arms(protocol) for s in arm.steps if _about(s))}
+        chosen = (protocol.programme.activation, protocol.programme.engagement)
+        found = [protocol.programme.offer, *(e for e in chosen if e is not None and e in used)]
     if exposed.entry.events != comparator.entry.events:
-        found += [exposed.entry.events, comparator.entry.events]
-    only = [s for s in exposed.steps if isinstance(s, Has) and s not in comparator.steps]
-    found += [s.events for s in only if (s.window.start or 0) <= 0 <= (s.window.end or 0)]
-    found = found or [s.events for s in only]
-    found = found or [s.events for s in comparator.steps if isinstance(s, Lacks) and s not in exposed.steps]
-    return tuple(dict.fromkeys(found))
+        found.append(exposed.entry.events)
+        found += [comparator.entry.events] if comparator.entry.events.domain in TREATMENTS else []
+    return tuple(dict.fromkeys(found or _by_steps(exposed, comparator)))
+
+
+def _by_steps(exposed: CohortDefinition, comparator: CohortDefinition) -> list[Events]:
+    lacked = [s.events for s in comparator.steps if isinstance(s, Lacks) and s not in exposed.steps]
+    must = [s for s in exposed.steps if isinstance(s, Has) and s not in comparator.steps]
+
+    def clear(step: Has) -> tuple[bool, bool, bool]:
+        window = step.window
+        on_the_day = (window.start or 0) <= 0 <= (window.end or 0)
+        return on_the_day, step.events in lacked, window.start == window.end == 0
+
+    best = max((clear(step) for step in must), default=None)
+    return [s.events for s in must if clear(s) == best] or lacked
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -65,7 +86,7 @@ def exposures(protocol: Protocol) -> tuple[Events, ...]:
 
 def _eligibility_after_time_zero(protocol: Protocol, source: Any) -> Found:
     never = _never_enrol(protocol)
-    for arm in (protocol.exposed, protocol.comparator):
+    for arm in _arms(protocol):
         for step in arm.steps:
             if (step.reaches is not None and step.reaches <= 0) or (arm is protocol.comparator and step in never):
                 continue
@@ -80,11 +101,10 @@ def _eligibility_after_time_zero(protocol: Protocol, source: Any) -> Found:
 
 
 def _covariate_after_time_zero(protocol: Protocol, source: Any) -> Found:
-    baseline = (*protocol.covariates, *(s.measure for s in protocol.subgroups))
-    for measure in baseline:
+    for measure in _baseline(protocol):
         if measure.measure in PERSON_KINDS or (measure.window is not None and _ends_before_zero(measure)):
             continue
-        when = "has no window" if measure.window is None else f"is measured over {measure.window}"
+        when = "has no window" if measure.window is None else f"is measured over: {measure.window}"
         yield Finding(
             "covariate-after-time-zero", "error",
             f"The covariate '{measure.name}' {when}.",
@@ -101,7 +121,7 @@ def _outcome_before_follow_up(protocol: Protocol, source: Any) -> Found:
             continue
         yield Finding(
             "outcome-before-follow-up", "error",
-            f"The outcome '{measure.name}' is measured over {window or 'no window'}.",
+            f"The outcome '{measure.name}' is measured over: {window or 'no window'}.",
             "Events on the index date or before cannot be caused by the exposure, and the visit that starts "
             "follow-up would count as an outcome; it biases towards no effect, or invents one where the arms' "
             "index events differ in kind.",
@@ -110,11 +130,10 @@ def _outcome_before_follow_up(protocol: Protocol, source: Any) -> Found:
 
 
 def _unequal_eligibility(protocol: Protocol, source: Any) -> Found:
-    exposure = exposures(protocol)
-    arms = (protocol.exposed, protocol.comparator)
+    exposure, arms = exposures(protocol), _arms(protocol)
     for arm, other in (arms, arms[::-1]):
         for step in arm.steps:
-            if step in other.steps or (isinstance(step, Has | Lacks) and step.events in exposure):
+            if step in other.steps or (_about(step) and step.events in exposure):
                 continue
             yield Finding(
                 "unequal-eligibility", "error",
@@ -124,14 +143,14 @@ def _unequal_eligibility(protocol: Protocol, source: Any) -> Found:
                 "Write the shared rules once as a tuple and use it in both arms; only rules about the exposure "
                 "itself may differ.",
             )  # fmt: skip
-    shared = [[s for s in arm.ordered_steps if s in other.ordered_steps] for arm, other in (arms, arms[::-1])]
-    if shared[0] != shared[1] and any(isinstance(s, First) for s in shared[0]):
+    if not _same_order(*arms, exposure):
         yield Finding(
             "unequal-eligibility", "error",
-            "The arms apply the same rules in a different order around 'first entry of each person'.",
+            "The arms apply their rules in a different order around 'first entry of each person'.",
             "First-then-filter and filter-then-first choose different index dates, so the arms start at different "
             "stages of care; the direction depends on the rule.",
-            "Use the same tuple of steps, in the same order, in both arms.",
+            "Use the same tuple of steps, in the same order, in both arms, and put the rules about the exposure on the "
+            "same side of co.first().",
         )  # fmt: skip
 
 
@@ -163,11 +182,11 @@ def _comparator_never_enrols(protocol: Protocol, source: Any) -> Found:
 
 def _exposure_among_measures(protocol: Protocol, source: Any) -> Found:
     exposure = exposures(protocol)
-    for measure in protocol.measures:
+    for measure in dict.fromkeys((*_baseline(protocol), *protocol.outcomes, *protocol.negative_controls)):
         hit = next((e for e in exposure if measure.events is not None and _overlap(e, measure.events)), None)
         if hit is None:
             continue
-        part = "covariate" if measure in protocol.covariates else "outcome"
+        part = "covariate" if measure.role == "covariate" else "outcome"
         yield Finding(
             "exposure-among-measures", "error",
             f"The {part} '{measure.name}' counts '{hit.label}', which is the exposure.",
@@ -178,7 +197,7 @@ def _exposure_among_measures(protocol: Protocol, source: Any) -> Found:
 
 
 def _undeclared_entry(protocol: Protocol, source: Any) -> Found:
-    for arm in (protocol.exposed, protocol.comparator):
+    for arm in _arms(protocol):
         if arm.entry.which != "undeclared":
             continue
         yield Finding(
@@ -193,15 +212,12 @@ def _undeclared_entry(protocol: Protocol, source: Any) -> Found:
 def _ehr_without_capture(protocol: Protocol, source: Any) -> Found:
     if getattr(source, "capture", None) != "ehr" or protocol.follow_up.capture:
         return
-    costs = [m.name for m in protocol.measures if m.measure == "cost"]
-    absent = [m.name for m in protocol.outcomes if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"]
-    absent += [s.label for s in protocol.exposed.steps if isinstance(s, Lacks)]
-    claimed = [*costs, *absent]
+    claimed = _claims(protocol)
     if claimed:
         yield Finding(
             "ehr-without-capture", "error",
-            f"The source sees only care given inside it, and the design relies on {', '.join(claimed[:3])}"
-            f"{' and more' if len(claimed) > 3 else ''} without a capture rule.",
+            f"The source sees only care given inside it, and the design relies on {'; '.join(claimed[:3])}"
+            f"{' and more' if len(claimed) > 3 else ''}, without a capture rule.",
             "Care elsewhere is invisible: its cost is missing and its events look absent. The arm that is seen more "
             "often looks sicker and dearer, so a programme that adds contacts looks harmful (or one that loses "
             "people looks good).",
@@ -213,17 +229,19 @@ def _ehr_without_capture(protocol: Protocol, source: Any) -> Found:
 
 
 def _window_beyond_observation(protocol: Protocol, source: Any) -> Found:
-    guaranteed = min(_guaranteed(arm) for arm in (protocol.exposed, protocol.comparator))
+    guaranteed = min(_guaranteed(arm) for arm in _arms(protocol))
     for measure in (*protocol.outcomes, *protocol.negative_controls):
-        if measure.measure not in ("any", "days at home") or measure.window is None:
+        if measure.measure not in NO_PERSON_TIME or measure.window is None:
             continue
         if measure.window.end is not None and measure.window.end <= guaranteed:
             continue
         yield Finding(
             "window-beyond-observation", "warning",
-            f"'{measure.name}' runs over {measure.window}, but observation is guaranteed for {guaranteed} days only.",
-            "People who leave early have had less time to have the event; if one arm leaves earlier, it looks better.",
-            "Use co.time_to or co.count, which carry person-time; or shorten the window.",
+            f"'{measure.name}' runs over: {measure.window}; observation after index is guaranteed for {guaranteed} "
+            "days.",
+            "People who leave early have had less time to have the event, so the arm that leaves earlier shows fewer: "
+            "it looks better where the event is a harm, worse where it is a good.",
+            "Use co.time_to or co.count, which carry person-time; or shorten the window to the days guaranteed.",
         )  # fmt: skip
 
 
@@ -260,14 +278,15 @@ def _no_worthwhile(protocol: Protocol, source: Any) -> Found:
 def _engagement_as_exposure(protocol: Protocol, source: Any) -> Found:
     programme = protocol.programme
     chosen = {programme.engagement, programme.activation} - {None} if programme else set()
-    for step in (*protocol.exposed.steps, Has(protocol.exposed.entry.events, days(0, 0))):
-        if not isinstance(step, Has) or step in protocol.comparator.steps:
-            continue
-        named = any(word in step.events.label.lower() for word in _CHOSEN)
-        if step.events in chosen or named:
+    exposed, comparator = protocol.exposed, protocol.comparator
+    entry = [exposed.entry.events] if exposed.entry.events != comparator.entry.events else []
+    steps = [s.events for s in exposed.steps if isinstance(s, Has) and s not in comparator.steps]
+    for events in (*entry, *steps):
+        named = events.domain not in ("drug", "procedure") and _CHOSEN.search(events.label)
+        if events in chosen or named:
             yield Finding(
                 "engagement-as-exposure", "warning",
-                f"{protocol.exposed.name} is defined by '{step.events.label}', which people choose.",
+                f"{exposed.name} is defined by '{events.label}', which people choose.",
                 "Those who engage are healthier and more able than those who do not, so the programme looks better "
                 "than it is; matching on prior use leaves most of this in place.",
                 "Compare by the offer; show engagement as a description, not as an effect.",
@@ -299,6 +318,19 @@ WARNINGS: dict[str, Rule] = {
 # --- what the rules ask -------------------------------------------------------------------------
 
 
+def _arms(protocol: Protocol) -> tuple[CohortDefinition, CohortDefinition]:
+    return protocol.exposed, protocol.comparator
+
+
+def _about(step: Step) -> TypeGuard[Has | Lacks]:
+    return isinstance(step, Has | Lacks)
+
+
+def _baseline(protocol: Protocol) -> tuple[Measure, ...]:
+    """Covariates and what subgroups split by, each once."""
+    return tuple(dict.fromkeys((*protocol.covariates, *(s.measure for s in protocol.subgroups))))
+
+
 def _never_enrol(protocol: Protocol) -> tuple[Lacks, ...]:
     """The comparator's rules that it never meets the exposure after the index date."""
     exposure = exposures(protocol)
@@ -313,6 +345,23 @@ def _ends_before_zero(measure: Measure) -> bool:
     return measure.window is not None and measure.window.end is not None and measure.window.end < 0
 
 
+def _same_order(one: CohortDefinition, other: CohortDefinition, exposure: tuple[Events, ...]) -> bool:
+    """Whether 'first entry' cuts in at the same place: among the shared rules, and about those on the exposure."""
+    shared = [[s for s in arm.ordered_steps if s in mate.ordered_steps] for arm, mate in ((one, other), (other, one))]
+    if shared[0] != shared[1] and any(isinstance(s, First) for s in shared[0]):
+        return False
+    sides = [_sides(arm, exposure) for arm in (one, other)]
+    return not all(sides) or sides[0] == sides[1]
+
+
+def _sides(arm: CohortDefinition, exposure: tuple[Events, ...]) -> set[str]:
+    """On which sides of 'first entry' the arm has rules about the exposure."""
+    steps = arm.ordered_steps
+    cut = next((place for place, step in enumerate(steps) if isinstance(step, First)), None)
+    places = [place for place, step in enumerate(steps) if _about(step) and step.events in exposure]
+    return set() if cut is None else {"before" if place < cut else "after" for place in places}
+
+
 def _entry_kind(arm: CohortDefinition, protocol: Protocol) -> tuple[str, object]:
     """What makes two entries comparable: the same events by the same rule, or first use of a treatment."""
     entry = arm.entry
@@ -323,6 +372,18 @@ def _entry_kind(arm: CohortDefinition, protocol: Protocol) -> tuple[str, object]
     if differ and entry.events.domain in TREATMENTS and washed:
         return "new use of a treatment", entry.events.domain
     return entry.which, entry.events
+
+
+def _claims(protocol: Protocol) -> list[str]:
+    """What a design takes from records as complete: costs, and that an event which is not there did not happen."""
+    outcomes = (*protocol.outcomes, *protocol.negative_controls)
+    claimed = [m.name for m in protocol.measures if m.measure == "cost"]
+    claimed += [m.name for m in outcomes if m.measure == "days at home"]
+    claimed += [m.name for m in outcomes if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"]
+    for arm in _arms(protocol):
+        claimed += [arm.entry.label] if arm.entry.which == "first ever" else []
+        claimed += [s.label for s in arm.steps if isinstance(s, Lacks) and s.events.domain != "death"]
+    return list(dict.fromkeys(claimed))
 
 
 def _guaranteed(arm: CohortDefinition) -> int:
@@ -337,4 +398,14 @@ def _overlap(one: Events, other: Events) -> bool:
         return one.codes is other.codes
     excluded = {*one.codes.exclude, *other.codes.exclude}
     shared = set(one.codes.concept_ids) & set(other.codes.concept_ids) - excluded
-    return bool(shared or set(one.codes.source_codes) & set(other.codes.source_codes))
+    return bool(shared) or any(_meet(a, b) for a in one.codes.source_codes for b in other.codes.source_codes)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether some code matches both source codes; dots, blanks and case are ignored, a last * is any ending."""
+    a, b = (re.sub(r"[.\s]", "", code).upper() for code in (one, other))
+    if a.endswith("*") and b.endswith("*"):
+        return a[:-1].startswith(b[:-1]) or b[:-1].startswith(a[:-1])
+    if b.endswith("*"):
+        a, b = b, a
+    return b.startswith(a[:-1]) if a.endswith("*") else a == b

@@ -15,6 +15,9 @@ EVENT_KINDS = ("any", "count", "time to")
 PERSON_KINDS = ("age", "sex", "race", "ethnicity", "index date")
 SCORE_KINDS = ("charlson", "elixhauser")
 OTHER_KINDS = ("value", "cost", "days at home")
+RISKS = ("any", "time to")
+"""Kinds whose value is a risk between 0 and 1."""
+
 KINDS = (*EVENT_KINDS, *PERSON_KINDS, *SCORE_KINDS, *OTHER_KINDS)
 CATEGORICAL = ("sex", "race", "ethnicity")
 ROLES = ("covariate", "primary", "secondary", "safety", "balancing", "negative control")
@@ -45,6 +48,7 @@ class Measure(Definition):
     """
 
     kind: ClassVar[str] = "measure"
+    made: ClassVar[str] = "a measure, such as co.count(...), co.time_to(...), co.cost(...) or co.sex()"
     name: str
     measure: str
     events: Events | None = None
@@ -58,19 +62,38 @@ class Measure(Definition):
     weights: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name.strip():
+            raise DefinitionError("A measure needs a name: it is what tables print.")
         choice("kind of measure", self.measure, KINDS)
         if self.role is not None:
             choice("role", self.role, ROLES)
         if self.better is not None:
             choice("better direction", self.better, ("lower", "higher"))
-        if self.measure in EVENT_KINDS and self.events is None:
-            raise DefinitionError(f"The measure {self.name!r} counts events but names none; give events=.")
+        if self.measure in (*EVENT_KINDS, "value") and self.events is None:
+            raise DefinitionError(f"The measure {self.name!r} is about events but names none; give co.events(...).")
         if self.measure == "cost":
             choice("cost category", self.category, COST_CATEGORIES)
             choice("amount", self.amount, AMOUNTS)
-        if self.worthwhile is not None and not self.worthwhile > 0:
+        if self.measure in SCORE_KINDS:
+            self._check_weights()
+        self._check_worthwhile()
+
+    def _check_weights(self) -> None:
+        from clinops.define.maps import WEIGHTS
+
+        if self.weights is not None:
+            choice(f"weights of the {self.measure} score", self.weights, WEIGHTS[self.measure])
+
+    def _check_worthwhile(self) -> None:
+        size = self.worthwhile
+        if size is None:
+            return
+        if not size > 0:
+            raise DefinitionError(f"worthwhile of {self.name!r} is {size:g}; give the size of a difference, above 0.")
+        if self.measure in RISKS and size >= 1:
             raise DefinitionError(
-                f"worthwhile of {self.name!r} is {self.worthwhile}; give the size of a difference, above 0."
+                f"worthwhile of {self.name!r} is {size:g}; it is a difference in risk between 0 and 1, such as 0.02."
             )
 
     @property
@@ -91,10 +114,9 @@ class Measure(Definition):
         return self.name
 
 
-def _events(given: Events) -> Events:
-    if not isinstance(given, Events):
-        raise DefinitionError(f"{given!r} are no events; make them with co.events(domain, codes).")
-    return given
+def _label(events: Events) -> str:
+    """The name of what is counted; anything that is not events is refused when the measure is made."""
+    return str(getattr(events, "label", events))
 
 
 def _named(name: str | None, what: str, window: Window | None) -> str:
@@ -131,7 +153,7 @@ def any_of(
     better: str | None = None, worthwhile: float | None = None,
 ) -> Measure:  # fmt: skip
     """Whether at least one event falls in the window (0 or 1)."""
-    label = _named(name, f"Any {_events(events).label}", window)
+    label = _named(name, f"Any {_label(events)}", window)
     return Measure(label, "any", events, window, role, unit="risk", better=better, worthwhile=worthwhile)
 
 
@@ -140,7 +162,7 @@ def count(
     better: str | None = None, worthwhile: float | None = None,
 ) -> Measure:  # fmt: skip
     """How many events fall in the window; as an outcome, a rate by exact person-time too."""
-    label = _named(name, f"Number of {_events(events).label}", window)
+    label = _named(name, f"Number of {_label(events)}", window)
     return Measure(label, "count", events, window, role, unit="events", better=better, worthwhile=worthwhile)
 
 
@@ -149,13 +171,13 @@ def time_to(
     better: str | None = None, worthwhile: float | None = None,
 ) -> Measure:  # fmt: skip
     """Days from the index date to the first event in the window, or to the end of follow-up."""
-    label = name or f"Time to {_events(events).label}"
+    label = name or f"Time to {_label(events)}"
     return Measure(label, "time to", events, window, role, unit="days", better=better, worthwhile=worthwhile)
 
 
 def value(events: Events, window: Window, *, name: str | None = None, unit: str = "") -> Measure:
     """The last numeric value among measurements in the window; missing where there is none."""
-    return Measure(_named(name, f"{_events(events).label}", window), "value", events, window, unit=unit)
+    return Measure(_named(name, f"{_label(events)}", window), "value", events, window, unit=unit)
 
 
 def cost(
@@ -164,6 +186,7 @@ def cost(
     worthwhile: float | None = None,
 ) -> Measure:  # fmt: skip
     """Money in the window, of one category or in total: the allowed amount unless "paid" is asked for."""
+    choice("cost category", category, COST_CATEGORIES)
     label = _named(name, f"{category.capitalize()} cost", window)
     return Measure(
         label, "cost", None, window, role, category, amount, "currency", better or "lower", worthwhile

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from clinops.define.base import Definition, choice, slug, whole
 from clinops.define.cohorts import CohortDefinition, check_ends
 from clinops.define.events import Events
+from clinops.define.fields import settle, several
 from clinops.define.measures import Measure
 from clinops.define.steps import Age, Step, between
 from clinops.define.windows import Window
@@ -25,6 +26,12 @@ METHODS = ("weight", "match", "none")
 PENALTIES = (None, "l1", "l2")
 PERSPECTIVES = ("payer", "at-risk system", "provider margin")
 FEE_UNITS = ("person", "person-month")
+PLACES = {
+    "covariates": (("covariate",), "covariate"),
+    "outcomes": (("primary", "secondary", "safety", "balancing"), "secondary"),
+    "negative_controls": (("negative control",), "negative control"),
+}
+"""Where measures stand in a protocol: the roles they may have there, and the one they take."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,16 @@ class FollowUp(Definition):
     """
 
     kind: ClassVar[str] = "follow-up"
+    made: ClassVar[str] = "co.follow_up(co.days(1, 365))"
     window: Window
     censor: tuple[str | Events, ...] = ("end of observation", "death")
     capture: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_ends(self.censor)
+        if self.capture is not None and not self.capture.strip():
+            raise DefinitionError("capture is blank; write by which rule people count as observed, or leave it out.")
         if self.window.start is None:
             raise DefinitionError("Follow-up needs a first day; follow-up usually starts on day 1.")
 
@@ -60,6 +71,7 @@ class Adjustment(Definition):
     """
 
     kind: ClassVar[str] = "adjustment"
+    made: ClassVar[str] = "co.weight(...), co.match(...) or co.crude()"
     method: str = "weight"
     estimand: str = "att"
     penalty: str | None = None
@@ -71,10 +83,13 @@ class Adjustment(Definition):
     replacement: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("adjustment method", self.method, METHODS)
         choice("estimand", self.estimand, ESTIMANDS)
         choice("penalty", self.penalty, PENALTIES)
         whole("the ratio of matching", self.ratio, 1, 20)
+        if not self.strength > 0:
+            raise DefinitionError(f"The strength of the penalty is {self.strength:g}; give a number above 0.")
         if self.caliper is not None and not self.caliper > 0:
             raise DefinitionError(f"The caliper is {self.caliper}; give a positive number of SDs, or None.")
         if self.truncate is not None and not 0.5 < self.truncate < 1:
@@ -104,10 +119,12 @@ class Subgroup(Definition):
     """
 
     kind: ClassVar[str] = "subgroup"
+    made: ClassVar[str] = "co.subgroup(measure, breaks=(...))"
     measure: Measure
     breaks: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.measure.categorical and not self.breaks:
             raise DefinitionError(f"Subgroups by {self.measure.name!r} need breaks, such as breaks=(65,).")
         if list(self.breaks) != sorted(set(self.breaks)):
@@ -119,6 +136,7 @@ class Sensitivity(Definition):
     """The grid of other defensible choices that the report shows beside the main one."""
 
     kind: ClassVar[str] = "sensitivity"
+    made: ClassVar[str] = "co.sensitivity(windows=(...), adjustments=(...))"
     windows: tuple[Window, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
 
@@ -132,6 +150,7 @@ class Programme(Definition):
     """
 
     kind: ClassVar[str] = "programme"
+    made: ClassVar[str] = "co.programme(offer=co.events(...), ...)"
     offer: Events
     activation: Events | None = None
     engagement: Events | None = None
@@ -139,6 +158,7 @@ class Programme(Definition):
     fee_per: str = "person"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("fee unit", self.fee_per, FEE_UNITS)
         if self.fee is not None and self.fee < 0:
             raise DefinitionError(f"The fee is {self.fee}; give an amount of 0 or more.")
@@ -149,12 +169,16 @@ class Allowance(Definition):
     """A lint error that this protocol accepts, by name and with a written reason."""
 
     kind: ClassVar[str] = "allowance"
+    made: ClassVar[str] = "co.allow('rule', 'the reason')"
     rule: str
     reason: str
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.reason.strip()) < 10:
-            raise DefinitionError(f"Allowing {self.rule!r} needs a written reason: the report prints it.")
+            raise DefinitionError(
+                f"Allowing {self.rule!r} needs a written reason, a sentence a reader can judge: the report prints it."
+            )
 
 
 @dataclass(frozen=True)
@@ -165,6 +189,7 @@ class Protocol(Definition):
     """
 
     kind: ClassVar[str] = "protocol"
+    made: ClassVar[str] = "a protocol, made with co.protocol(...)"
     title: str
     question: str
     exposed: CohortDefinition
@@ -188,11 +213,19 @@ class Protocol(Definition):
     allow: tuple[Allowance, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self._place_measures()
+        for name in ("title", "question"):
+            if not getattr(self, name).strip():
+                raise DefinitionError(f"The protocol has no {name}: it stands at the top of the report.")
         choice("estimand", self.estimand, ESTIMANDS)
         choice("assignment", self.assignment, ("observational", "random"))
         choice("cluster", self.cluster, ("person", "care site"))
         choice("perspective", self.perspective, PERSPECTIVES)
         whole("the smallest cell count shown", self.min_cell, 1)
+        whole("the seed", self.seed, 0)
+        if not self.balance_threshold > 0:
+            raise DefinitionError(f"balance_threshold is {self.balance_threshold:g}; give an SMD above 0, such as 0.1.")
         if self.exposed.name == self.comparator.name:
             raise DefinitionError(f"Both arms are named {self.exposed.name!r}; a table could not tell them apart.")
         if self.adjust.method != "none" and self.adjust.estimand != self.estimand:
@@ -200,6 +233,18 @@ class Protocol(Definition):
                 f"The estimand is {self.estimand!r} but the adjustment targets {self.adjust.estimand!r}."
             )
         self._check_measures()
+
+    def _place_measures(self) -> None:
+        """Give each measure the role, and each outcome the window, of its place where it states none."""
+        for name, (roles, default) in PLACES.items():
+            window = None if name == "covariates" else self.follow_up.window
+            placed = []
+            for measure in getattr(self, name):
+                if measure.role not in (None, *roles):
+                    said = f"role among the {name} (for {measure.name!r})"
+                    raise DefinitionError(unknown(said, measure.role, roles))
+                placed.append(measure.at(default, window))
+            object.__setattr__(self, name, tuple(placed))
 
     def _check_measures(self) -> None:
         seen: dict[str, Measure] = {}
@@ -330,14 +375,14 @@ class _ProtocolConstructor:
             if name not in known:
                 raise DefinitionError(unknown("part of a protocol", name, known))
         when = follow_up if isinstance(follow_up, FollowUp) else FollowUp(follow_up)
-        rest: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in more.items()}
+        rest: dict[str, Any] = {
+            name: several(v, name) if name in ("subgroups", "allow") else v for name, v in more.items()
+        }
         return Protocol(
             title=title, question=question, exposed=exposed, comparator=comparator, follow_up=when,
-            covariates=tuple(m.at("covariate") for m in covariates),
-            outcomes=tuple(m.at("secondary", when.window) for m in outcomes),
-            negative_controls=tuple(m.at("negative control", when.window) for m in negative_controls),
-            adjust=adjust or Adjustment(estimand=estimand), estimand=estimand,
-            **rest,
+            covariates=several(covariates, "covariates"), outcomes=several(outcomes, "outcomes"),
+            negative_controls=several(negative_controls, "negative_controls"),
+            adjust=Adjustment(estimand=estimand) if adjust is None else adjust, estimand=estimand, **rest,
         )  # fmt: skip
 
     def read(self, path: str | Path) -> Protocol:
@@ -358,7 +403,7 @@ def follow_up(
     capture: str | None = None,
 ) -> FollowUp:
     """Outcomes count in the window, until the first of what censors."""
-    return FollowUp(window, tuple(censor), capture)
+    return FollowUp(window, several(censor, "censor of the follow-up"), capture)
 
 
 def weight(
@@ -373,7 +418,9 @@ def match(
     penalty: str | None = None, strength: float = 1.0,
 ) -> Adjustment:  # fmt: skip
     """Match each exposed entry to its nearest comparators on the logit of the propensity score."""
-    return Adjustment("match", "att", penalty, strength, None, ratio, caliper, tuple(exact), replacement)
+    return Adjustment(
+        "match", "att", penalty, strength, None, ratio, caliper, several(exact, "exact of the adjustment"), replacement
+    )
 
 
 def crude() -> Adjustment:
@@ -383,12 +430,13 @@ def crude() -> Adjustment:
 
 def subgroup(measure: Measure, breaks: tuple[float, ...] = ()) -> Subgroup:
     """Split by a measure known at the index date: by its levels, or cut at the breaks."""
-    return Subgroup(measure.at("covariate"), tuple(breaks))
+    settle(measure, Measure, "measure of the subgroup")
+    return Subgroup(measure.at("covariate"), several(breaks, "breaks of the subgroup"))
 
 
 def sensitivity(windows: tuple[Window, ...] = (), adjustments: tuple[Adjustment, ...] = ()) -> Sensitivity:
     """Other follow-up windows and other adjustments to set beside the main analysis."""
-    return Sensitivity(tuple(windows), tuple(adjustments))
+    return Sensitivity(several(windows, "windows of the grid"), several(adjustments, "adjustments of the grid"))
 
 
 def programme(

@@ -17,6 +17,8 @@ SEXES = ("female", "male")
 class Step(Definition):
     """One rule of eligibility: keeps or drops candidate entries, and is one row of the attrition."""
 
+    made: ClassVar[str] = "a step, such as co.has(...), co.lacks(...), co.age(...) or co.between(...)"
+
     @property
     def label(self) -> str:
         """The rule as the attrition table prints it."""
@@ -40,6 +42,7 @@ class Between(Step):
     end: dt.date
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.start > self.end:
             raise DefinitionError(f"between {self.start} and {self.end} is empty; write the earlier date first.")
 
@@ -62,6 +65,7 @@ class Age(Step):
     rule: str = "exact"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole("the lowest age", self.low, 0, 130)
         if self.high is not None:
             whole("the highest age", self.high, self.low, 130)
@@ -81,6 +85,7 @@ class Sex(Step):
     sex: str
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("sex", self.sex, SEXES)
 
     @property
@@ -97,6 +102,7 @@ class Observed(Step):
     after: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole("days observed before", self.before, 0)
         whole("days observed after", self.after, 0)
 
@@ -120,6 +126,7 @@ class Has(Step):
     at_least: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole("at_least", self.at_least, 1)
 
     @property

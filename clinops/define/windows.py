@@ -14,13 +14,12 @@ class Window(Definition):
     """Days from the index date (day 0), both ends included; None is unbounded on that side."""
 
     kind: ClassVar[str] = "window"
+    made: ClassVar[str] = "a window, such as co.days(1, 365) or co.before(365)"
     start: int | None = None
     end: int | None = None
 
     def __post_init__(self) -> None:
-        for name, day in (("start", self.start), ("end", self.end)):
-            if day is not None:
-                whole(f"the window's {name}", day)
+        super().__post_init__()
         if self.start is not None and self.end is not None and self.start > self.end:
             raise DefinitionError(
                 f"A window from day {self.start} to day {self.end} is empty; write the earlier day first."
