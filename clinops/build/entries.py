@@ -83,10 +83,11 @@ def _refuse_empty(cohort: Cohort) -> None:
         return
     emptied = int(np.flatnonzero(steps["entries"].to_numpy() == 0)[0])
     # A message ends up in logs and in the record of a failed run, so it keeps small counts to itself too.
-    lines = [f"  {row.step}. {row.rule}: {shown(row.persons)} persons" for row in steps.itertuples()]
-    left = "the records hold no such entry"
-    if emptied:
-        left = f"the last {shown(steps['persons'].iloc[emptied - 1])} persons left there"
+    persons = [shown(int(count)) for count in steps["persons"]]
+    lines = [
+        f"  {at}. {rule}: {count} persons" for at, (rule, count) in enumerate(zip(steps["rule"], persons, strict=True))
+    ]
+    left = f"the last {persons[emptied - 1]} persons left there" if emptied else "the records hold no such entry"
     raise DataError(
         f"Nobody is in the arm {cohort.definition.name!r}: it emptied at step {emptied}, "
         f"{steps['rule'].iloc[emptied]!r} ({left}). Loosen or correct that step.\n" + "\n".join(lines)

@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - the SQL here is built from quoted names and compiled expressions only
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 RECORDS = "records"
 """Name of the attached database or of the schema of views over files."""
+_OF_THE_RECORDS = ("InvalidInputException", "IOException", "ConversionException", "OutOfRangeException")
+"""What DuckDB raises over what the records hold; anything else is a mistake of ours and stays as it is."""
 
 
 class DuckEngine(Engine):
@@ -30,9 +33,11 @@ class DuckEngine(Engine):
 
         super().__init__()
         # Python variables must not become tables by name, and no extension is fetched from a network.
-        self._connection = duckdb.connect(
-            config={"autoinstall_known_extensions": "false", "python_enable_replacements": "false"}
-        )
+        config: dict[str, Any] = {"autoinstall_known_extensions": "false", "python_enable_replacements": "false"}
+        # A runner with several notebooks at work gives each its share of the cores; results do not depend on it.
+        if share := os.environ.get("CLINOPS_JOBS"):
+            config["threads"] = share
+        self._connection = duckdb.connect(config=config)
         self._closer = weakref.finalize(self, self._connection.close)
 
     def execute(self, sql: str) -> None:
@@ -77,7 +82,9 @@ class DuckEngine(Engine):
             try:
                 self._run(f"CREATE VIEW {RECORDS}.{quoted(name)} AS SELECT * FROM {_reader(file)}")
             except DataError as error:
-                raise SourceError(f"{file.label} cannot be read: {error}") from None
+                raise SourceError(
+                    f"{file.label} cannot be read: {error}. Is it complete? Copy or export it again."
+                ) from None
             self._raw[name] = Raw(self._described(name, "memory", RECORDS), text=file.format == "csv")
         self._lock([str(path) for file in files.values() for path in file.paths])
 
@@ -105,8 +112,16 @@ class DuckEngine(Engine):
             return run()
         except duckdb.ConnectionException:
             raise SourceError("The source was closed; connect to it again.") from None
-        except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
+        except tuple(getattr(duckdb, name) for name in _OF_THE_RECORDS) as error:
             raise DataError(str(error).split("\n")[0]) from error
+        except duckdb.PermissionException as error:
+            # Only the files named at the start may be opened, so one that is gone looks like one that is forbidden.
+            said = str(error).split("\n")[0]
+            raise DataError(f"{said}. Was a file of the records moved or deleted? Then connect again.") from error
+        except duckdb.Error as error:
+            if type(error) is not duckdb.Error:
+                raise  # a mistake of ours, not of the records
+            raise DataError(str(error).split("\n")[0]) from error  # damaged pages of a Parquet file have no kind
 
 
 def _reader(file: TableFile) -> str:

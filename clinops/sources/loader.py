@@ -74,7 +74,7 @@ class Loader:
         canonical.check(name, raw, self.engine)
         typed = canonical.canonical(name, raw)
         table = self.engine.materialise(typed, name) if raw.text else self.engine.view(typed, name)
-        profile = self._profiles[name] = self._profile(table)
+        profile = self._profiles[name] = self._whole(name, table)
         copies = profile.rows - profile.distinct
         if copies:
             table = self.engine.materialise(table.distinct(), name)
@@ -83,6 +83,16 @@ class Loader:
         cleaned, found = hygiene.clean(name, table, self)
         self._found[name] += found
         return cleaned
+
+    def _whole(self, name: str, table: ir.Table) -> Profile:
+        """Read the table once to its end, so that what is wrong with it is said here and with its name."""
+        try:
+            return self._profile(table)
+        except DataError as error:
+            raise DataError(
+                f"The table {name} cannot be read: {str(error).rstrip('.')}. If the file is damaged, copy or export "
+                "it again; if a column holds something else than OMOP says, correct it in the export."
+            ) from error
 
     def _profile(self, table: ir.Table) -> Profile:
         import ibis

@@ -197,4 +197,4 @@ def test_an_arm_with_nobody_is_refused_with_the_step_that_emptied_it(any_source)
         measured(source, steps=(co.between("2020-01-01", "2020-12-31"), co.age(18)))
     message = str(raised.value)
     assert "Nobody is in the arm 'other': it emptied at step 3, 'Index date 2020-01-01 to 2020-12-31'" in message
-    assert "0. Any the other drug: 1 persons" in message
+    assert "0. Any the other drug: <11 persons" in message
