@@ -46,7 +46,7 @@ def height_of(text: str, size: float = SIZE) -> float:
 
 
 def wrap(text: str, width: float, size: float = SIZE, weight: str = "normal") -> str:
-    """Break a text into lines of at most a width in inches; a word that is wider is broken inside."""
+    """Break a text into lines of at most a width in inches; a wider word breaks inside, after a hyphen if it can."""
     room = width / SLACK
     lines: list[str] = []
     for word in str(text).split():
@@ -56,6 +56,7 @@ def wrap(text: str, width: float, size: float = SIZE, weight: str = "normal") ->
             continue
         while width_of(word, size, weight) > room and len(word) > 1:
             fits = next((n for n in range(len(word) - 1, 1, -1) if width_of(word[:n], size, weight) <= room), 1)
+            fits = max(word.rfind("-", 0, fits), word.rfind("/", 0, fits)) + 1 or fits
             lines.append(word[:fits])
             word = word[fits:]
         lines.append(word)

@@ -11,7 +11,7 @@ import numpy as np
 
 from clinops.render import style
 from clinops.render import text as say
-from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, height_of, width_of, wrap
+from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, clip, height_of, width_of, wrap
 from clinops.render.figures.values import (
     Floats,
     apart,
@@ -159,7 +159,8 @@ def _direct_labels(
 ) -> None:
     """Name each curve at the right of the plot, level with its end where there is room, with a sample of its line."""
     x = frame.left + frame.width + 0.08
-    texts = [wrap(arm.name, frame.label_room - 0.38, SMALL) for arm in arms]
+    most = max(1, int(HEIGHT / len(arms) / height_of("0", SMALL)) - 1)
+    texts = [clip(wrap(arm.name, frame.label_room - 0.38, SMALL), most) for arm in arms]
     ends = [float(v[np.isfinite(v)][-1]) if np.isfinite(v).any() else 0.0 for v in lines]
     wanted = [min(max(place(end), 0.0), 1.0) * HEIGHT for end in ends]
     for i, middle in _spread(wanted, [height_of(t, SMALL) + 0.04 for t in texts], HEIGHT):

@@ -1,0 +1,210 @@
+"""Small frames of every kind of figure, and a reader of the texts that an SVG holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+
+from clinops.render import figures
+from clinops.results.result import Figure
+
+BANNER = "Synthetic data: no clinical meaning"
+NAN = math.nan
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line of text in an SVG and where it is anchored, in points."""
+
+    text: str
+    x: float
+    y: float
+
+
+def said(figure: Figure, **options: Any) -> list[Said]:
+    """Return the lines of text of a figure as its SVG has them, in the order in which they were drawn."""
+    root = ElementTree.fromstring(figures.svg(figures.draw(figure, **options), editable=True))
+    found = []
+    for element in root.iter(f"{SVG}text"):
+        text = "".join(element.itertext())
+        found.append(Said(text, *_anchor(element)))
+    return found
+
+
+def _anchor(element: ElementTree.Element) -> tuple[float, float]:
+    if "x" in element.attrib:
+        return float(element.attrib["x"]), float(element.attrib["y"])
+    moved = re.search(r"translate\(([-\d.]+)[ ,]([-\d.]+)\)", element.attrib["transform"])
+    assert moved is not None
+    return float(moved.group(1)), float(moved.group(2))
+
+
+def texts(figure: Figure, **options: Any) -> list[str]:
+    """Return the lines of text of a figure."""
+    return [line.text for line in said(figure, **options)]
+
+
+def whole(figure: Figure, **options: Any) -> str:
+    """Return all texts of a figure in one line, so that wrapping does not matter."""
+    return " ".join(" ".join(texts(figure, **options)).split())
+
+
+def rows(columns: str, *cells: Sequence[Any]) -> pd.DataFrame:
+    """Return a frame from the names of its columns and its rows."""
+    return pd.DataFrame(list(cells), columns=columns.split())
+
+
+def flow() -> Figure:
+    frame = rows(
+        "arm rule entries persons excluded_entries excluded_persons",
+        ("Offered", "Any primary care visit", 214_399, 18_696, 0, 0),
+        ("Offered", "age 18 to 85", 104_570, 16_680, 109_829, 2_016),
+        ("Offered", "Has type 2 diabetes, days -1095 to -1", 2_616, 2_616, 101_954, 14_064),
+        ("Not offered", "Any primary care visit", 214_399, 18_696, 0, 0),
+        ("Not offered", "First entry of each person", 18_696, 18_696, 195_703, 0),
+    )
+    return Figure("flow", frame, counts=("entries", "persons", "excluded_entries", "excluded_persons"))
+
+
+def design() -> Figure:
+    frame = rows(
+        "label start end role",
+        ("Observed for 365 days before index", -365.0, 0.0, "eligibility"),
+        ("No gastrointestinal haemorrhage, any time before index", NAN, -1.0, "eligibility"),
+        ("Has programme offer, day 0", 0.0, 0.0, "exposure"),
+        ("Covariates (2)", -1095.0, -1.0, "covariates"),
+        ("Follow-up", 1.0, 365.0, "follow-up"),
+    )
+    return Figure("design_diagram", frame, {"index_label": "Day 0: any primary care visit"})
+
+
+def love() -> Figure:
+    frame = rows(
+        "covariate smd_before smd_after",
+        ("Primary care visits", 0.341, 0.016), ("Charlson index", -0.3, 0.005), ("Sex: female", 0.067, -0.004),
+    )  # fmt: skip
+    return Figure("love", frame, {"threshold": 0.1})
+
+
+def overlap() -> Figure:
+    frame = pd.DataFrame({
+        "low": [0.0, 0.25, 0.5, 0.75], "high": [0.25, 0.5, 0.75, 1.0],
+        "share_exposed": [0.1, 0.3, 0.4, 0.2], "share_comparator": [0.4, 0.3, 0.2, 0.1],
+        "weighted_exposed": [0.1, 0.3, 0.4, 0.2], "weighted_comparator": [0.12, 0.29, 0.39, 0.2],
+        "n_exposed": [100.0, 300, 400, 200], "n_comparator": [800.0, 600, 400, 200],
+    })  # fmt: skip
+    return Figure(
+        "overlap", frame, {"exposed": "Offered", "comparator": "Not offered"}, counts=("n_exposed", "n_comparator")
+    )
+
+
+def forest(**options: Any) -> Figure:
+    frame = rows(
+        "label estimate low high events_exposed n_exposed events_comparator n_comparator",
+        ("Total cost", 0.80, 0.68, 0.94, NAN, 2_616, NAN, 5_330),
+        ("death", 1.26, 0.76, 2.09, 37, 2_616, 44, 5_330),
+        ("Emergency visits", 0.71, 0.63, 0.79, 607, 2_616, 1_427, 5_330),
+        ("Anaphylaxis", NAN, NAN, NAN, 0, 2_616, 0, 5_330),
+    )
+    how = {"scale": "log", "null": 1.0, "xlabel": "Adjusted ratio (95% CI)", "exposed": "Offered",
+           "comparator": "Not offered", **options}  # fmt: skip
+    return Figure("forest", frame, how, counts=("events_exposed", "events_comparator"))
+
+
+def ladder() -> Figure:
+    frame = rows(
+        "label estimate low high n_exposed n_comparator group",
+        ("crude", 57.0, -393.0, 508.0, 2_616, 5_330, "Naive"),
+        ("overlap weighting", -859.0, -1_380.0, -337.0, 2_616, 5_330, "Adjusted"),
+        ("ATT weighting", -1_166.0, -2_085.0, -248.0, 2_616, 5_330, "Adjusted"),
+    )
+    return Figure("forest", frame, {"scale": "linear", "null": 0.0, "xlabel": "Difference, USD per person (95% CI)"})
+
+
+def strip() -> Figure:
+    frame = rows(
+        "label estimate low high",
+        ("Crude", 57.0, -393.0, 508.0),
+        ("Adjusted: ATT weighting", -1_166.0, -2_085.0, -248.0),
+        ("Truth (simulated)", -786.0, NAN, NAN),
+    )
+    return Figure("strip", frame, {"unit": "USD per person", "null": 0.0, "worthwhile": -300.0, "better": "lower"})
+
+
+TIMES = (0.0, 90.0, 180.0, 270.0, 365.0)
+AT_RISK = {"Celecoxib": (1_800, 1_438, 1_431, 1_422, 1_412), "Diclofenac": (830, 703, 700, 692, 687)}
+
+
+def survival() -> Figure:
+    cells: list[tuple[Any, ...]] = []
+    for (arm, n), steps in zip(AT_RISK.items(), ((0.0, 0.11, 0.18, 0.199), (0.0, 0.08, 0.13, 0.149)), strict=True):
+        for day, risk in zip((0.0, 31.0, 62.0, 88.0), steps, strict=True):
+            cells.append((arm, "curve", day, risk, max(risk - 0.02, 0.0), risk + 0.02, n[0]))
+        risk = steps[-1]
+        cells += [(arm, "at risk", t, risk if t else 0.0, NAN, NAN, at) for t, at in zip(TIMES, n, strict=True)]
+    frame = rows("arm kind time risk low high n_risk", *cells)
+    options = {"xlabel": "Days from index", "ylabel": "Cumulative risk: gastrointestinal haemorrhage",
+               "horizon": 365, "adjustment": "ATT weighting"}  # fmt: skip
+    return Figure(
+        "survival", frame, options, counts=("n_risk",), of=dict.fromkeys(("risk", "low", "high"), ("n_risk",))
+    )
+
+
+MONTHS = (-3.0, -2.0, -1.0, 1.0, 2.0, 3.0)
+MEMBERS = {
+    "Offered": (2_616, 2_615, 2_614, 2_607, 2_590, 2_567),
+    "Not offered": (5_330, 5_329, 5_328, 5_292, 5_260, 5_223),
+}
+
+
+def cost_trend() -> Figure:
+    cells = []
+    for (arm, n), fall in zip(MEMBERS.items(), (200.0, 0.0), strict=True):
+        for i, (month, persons) in enumerate(zip(MONTHS, n, strict=True)):
+            cost = 600.0 + 10 * i - (fall if month > 0 else 0.0)
+            cells.append((arm, month, cost, cost - 80, cost + 80, persons, persons - 1.5))
+    frame = rows("arm month pmpm low high persons member_months", *cells)
+    return Figure(
+        "cost_trend", frame, {"currency": "USD", "adjustment": "ATT weighting"}, counts=("persons",),
+        of=dict.fromkeys(("pmpm", "low", "high", "member_months"), ("persons",)),
+    )  # fmt: skip
+
+
+def funnel() -> Figure:
+    frame = rows("step persons", ("eligible", 20_000), ("Offered", 8_100), ("Activated the app", 3_920), ("Done", 64))
+    return Figure("funnel_steps", frame, counts=("persons",))
+
+
+EVERY = {
+    "flow": flow, "design_diagram": design, "love": love, "overlap": overlap, "forest": forest, "survival": survival,
+    "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel,
+}  # fmt: skip
+
+
+def changed(figure: Figure, cells: Mapping[tuple[int, str], Any], **options: Any) -> Figure:
+    """Return a figure with some cells of its frame and some of its options changed."""
+    data = figure.data.copy()
+    for (row, column), value in cells.items():
+        if isinstance(value, float) and data[column].dtype != object:
+            data[column] = data[column].astype(float)
+        data.loc[row, column] = value
+    return Figure(figure.kind, data, {**figure.options, **options}, figure.counts, figure.of, figure.hidden)
+
+
+def emptied(figure: Figure) -> Figure:
+    """Return a figure whose numbers are all missing; what places a mark on an axis of time or score stays."""
+    data = figure.data.copy()
+    for column in data.columns:
+        if data[column].dtype.kind in "fi" and column not in ("time", "month", "low", "high"):
+            data[column] = np.nan
+        if figure.kind in ("forest", "strip", "survival", "cost_trend") and column in ("low", "high"):
+            data[column] = np.nan
+    return Figure(figure.kind, data, figure.options, figure.counts, figure.of)
