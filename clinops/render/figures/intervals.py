@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: An interval is cut where it reaches further from no effect than so many times the usual reach.
 REACH, FURTHEST = 3.0, 10.0
+#: A ratio is drawn up to ten thousand times the ratio of no effect, and down to as small a part of it.
+MOST_LOG = math.log(10_000)
 #: Room beside the plot for the arrow of a cut interval.
 BESIDE = 0.08
 FORWARD, BACK = "\u2192", "\u2190"
@@ -176,6 +178,8 @@ def _axis(estimates: Floats, low: Floats, high: Floats, log: bool, null: float) 
     near = points[np.isfinite(points) & (np.abs(points - zero) <= FURTHEST * usual)]
     lowest = min(zero - REACH * usual, float(near.min(initial=zero)) - 0.2 * usual)
     highest = max(zero + REACH * usual, float(near.max(initial=zero)) + 0.2 * usual)
+    if log:  # nobody reads a ratio beyond these, and their powers overflow
+        lowest, highest = max(lowest, zero - MOST_LOG), min(highest, zero + MOST_LOG)
     inside = [v for v in (*points, *a, *b, zero) if not math.isnan(v)]
     left, right = max(min(inside), lowest), min(max(inside), highest)
     if left == right:
