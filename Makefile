@@ -31,7 +31,7 @@ report: $(RUN_STAMP) $(DEMO) ## run the notebooks of notebooks/report.yaml and w
 	$(BIN)/clinops report $(if $(filter-out 0,$(JOBS)),--jobs $(JOBS))
 
 test: $(DEV_STAMP) ## run the tests (the slow proofs apart)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 # Kernels work in the project folder, as under `clinops run`, and their traffic is encrypted.
 lab: $(RUN_STAMP) ## open JupyterLab on the notebooks

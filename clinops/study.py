@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from clinops.results.front import FrontPage
 
 TREND_MONTHS = 12
+NOTEBOOK = "CLINOPS_NOTEBOOK"
+"""Set by the runner: the name of the notebook at work, which every row of the results carries."""
 
 
 class Study:
@@ -116,7 +119,7 @@ class Study:
         rows += made.ladder_rows(self.data, p, self.adjusted, self._months)
         rows += made.subgroup_rows(self.data, p, self._months)
         rows += made.sensitivity_rows(self.data, p, self._months, self._reread)
-        names = {"exposed": p.exposed.name, "comparator": p.comparator.name, "notebook": "evaluation"}
+        names = {"exposed": p.exposed.name, "comparator": p.comparator.name, "notebook": os.environ.get(NOTEBOOK, "")}
         return [names | row | {"unit": self._priced(row.get("unit"))} for row in rows]
 
     def _priced(self, unit: str | None) -> str | None:

@@ -234,7 +234,7 @@ def _manifest(
     content = {
         "manifest_version": record.VERSION,
         "run_id": run_id,
-        "title": plan.request.title or plan.notebook.title,
+        "title": _read(work / "summary.json").get("title") or plan.request.title or plan.notebook.title,
         "status": "failed" if outcome.failure else "ok",
         "disclosure": record.DISCLOSURE,
         "notebook": {"name": plan.notebook.name, "sha256": plan.notebook.digest},
