@@ -130,6 +130,11 @@ def _matched(
     exact = None
     if adjustment.exact:
         names = [slug(covariate) for covariate in adjustment.exact]
+        if absent := [name for name in adjustment.exact if slug(name) not in data.baseline.columns]:
+            raise DataError(
+                f"Matching is to be exact on {', '.join(map(repr, absent))}, which these records cannot give; "
+                "leave it out of exact=."
+            )
         exact = data.baseline.groupby(names, dropna=False, sort=True).ngroup().to_numpy()
     pairs = match(
         fit.logit, fit.treated, ratio=adjustment.ratio, caliper=adjustment.caliper, exact=exact,

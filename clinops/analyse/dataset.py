@@ -50,6 +50,11 @@ class Dataset:
         """(n,) the person-days over which the outcome was watched; "time to" stops at the event."""
         return self._outcomes[f"{measure.id}__days"].to_numpy(dtype=float)
 
+    @property
+    def end_day(self) -> Floats:
+        """(n,) the day from index on which follow-up ends."""
+        return self._outcomes["end_day"].to_numpy(dtype=float)
+
     def has(self, measure: Measure) -> bool:
         """Whether the outcome could be made from this source."""
         return measure.id in self._outcomes.columns

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import DAYS_A_YEAR, Dataset, Floats
@@ -87,8 +86,7 @@ def effects(
     "time to" adds the risk at the end of the window (1 - Kaplan-Meier) and the hazard ratio (Cox,
     Efron ties); the other scales are weighted means and ratios with M-estimation variance.
     """
-    inside = adjusted.weights > 0
-    base = _described(data, measure, adjusted, inside) | said
+    base = _described(data, measure, adjusted) | said
     rows = [_mean_effect(data, measure, adjusted, scale, months) for scale in SCALES[measure.measure]]
     if measure.measure == "time to":
         from clinops.analyse.survival import survival_effects
@@ -97,9 +95,10 @@ def effects(
     return [base | row for row in rows]
 
 
-def _described(data: Dataset, measure: Measure, adjusted: Adjusted, inside: NDArray[np.bool_]) -> Row:
-    """The part of a row that does not depend on the scale: counts are of persons and events, unweighted."""
+def _described(data: Dataset, measure: Measure, adjusted: Adjusted) -> Row:
+    """The part of a row that does not depend on the scale: unweighted counts of the entries that have a value."""
     y, days, exposed = data.column(measure), data.days(measure), data.exposed
+    inside = (adjusted.weights > 0) & np.isfinite(y)
     counted = measure.measure in ("any", "count", "time to")
     row: Row = {
         "measure": measure.name, "role": measure.role, "category": measure.category,
@@ -127,17 +126,24 @@ def _mean_effect(data: Dataset, measure: Measure, adjusted: Adjusted, scale: Sca
         propensity=None if known else adjusted.propensity, cluster=adjusted.cluster,
         denominator=_denominator(data, measure, scale, months), scale=scale.contrast,
     )  # fmt: skip
-    kind = f"{effect.se_kind}, clustered by {adjusted.cluster_name}"
-    left = int((~keep).sum())
+    left = int((~keep & (adjusted.weights > 0)).sum())
     note = "; ".join(
         part for part in (effect.note, f"{left} rows without a value were left out" if left else "") if part
     )
     return {
         "scale": scale.name, "unit": scale.unit, "value_exposed": effect.value_exposed,
         "value_comparator": effect.value_comparator, "estimate": effect.estimate, "std_error": effect.std_error,
-        "se_kind": kind, "conf_low": effect.conf_low, "conf_high": effect.conf_high, "p_value": effect.p_value,
+        "se_kind": _se_kind(effect.se_kind, adjusted), "conf_low": effect.conf_low, "conf_high": effect.conf_high,
+        "p_value": effect.p_value,
         "note": note or ("not estimable" if np.isnan(effect.estimate) else None),
     }  # fmt: skip
+
+
+def _se_kind(kind: str, adjusted: Adjusted) -> str:
+    """The kind of variance in words: what its clusters are, and nothing of weights where there are none."""
+    if adjusted.adjustment.method == "none":
+        kind = kind.replace("weights taken as known, ", "")
+    return kind.replace("clusters)", f"clusters: {adjusted.cluster_name})")
 
 
 def _denominator(data: Dataset, measure: Measure, scale: Scale, months: Floats | None) -> Floats | None:

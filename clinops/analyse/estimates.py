@@ -29,19 +29,32 @@ def main_rows(data: Dataset, protocol: Protocol, adjusted: Adjusted, months: Mon
     for analysis, measures in (("main", protocol.outcomes), ("negative control", protocol.negative_controls)):
         for measure in measures:
             if data.has(measure):
+                seen = _within(measure, protocol.follow_up.window)
                 for one in both:
-                    rows += effects(data, measure, one, months=_months(data, measure, months), analysis=analysis)
+                    rows += effects(data, seen, one, months=_months(data, seen, months), analysis=analysis)
     return rows
+
+
+def _within(measure: Measure, follow_up: Window) -> Measure:
+    """The measure over the days that are really watched: outcomes count within the follow-up only."""
+    from clinops.build.outcomes import overlap
+
+    return replace(measure, window=overlap(measure.window, follow_up) or measure.window)
+
+
+def _primary(data: Dataset, protocol: Protocol) -> Measure | None:
+    """The primary outcome over the days that are watched; None where there is none or it could not be made."""
+    primary = protocol.primary
+    return None if primary is None or not data.has(primary) else _within(primary, protocol.follow_up.window)
 
 
 def ladder_rows(data: Dataset, protocol: Protocol, adjusted: Adjusted, months: Months) -> list[Row]:
     """The primary outcome from the most naive comparison to the main one: each rung takes one bias away."""
-    primary = protocol.primary
-    if primary is None or not data.has(primary):
+    primary = _primary(data, protocol)
+    if primary is None:
         return []
     rungs = [_before_after(data, protocol, primary)]
-    others = [CRUDE, *_alternatives(protocol)]
-    for adjustment in others:
+    for adjustment in [a for a in (CRUDE, *_alternatives(protocol)) if a.label != adjusted.label]:
         rungs.append(_one(data, protocol, primary, adjustment, months, analysis="ladder"))
     main = effects(data, primary, adjusted, months=_months(data, primary, months), analysis="ladder")
     rungs.append([row | {"level": "main"} for row in main])
@@ -50,8 +63,8 @@ def ladder_rows(data: Dataset, protocol: Protocol, adjusted: Adjusted, months: M
 
 def subgroup_rows(data: Dataset, protocol: Protocol, months: Months) -> list[Row]:
     """The primary outcome within each subgroup, weights estimated anew within it."""
-    primary = protocol.primary
-    if primary is None or not data.has(primary):
+    primary = _primary(data, protocol)
+    if primary is None:
         return []
     rows: list[Row] = []
     for subgroup in protocol.subgroups:
@@ -92,17 +105,31 @@ def sensitivity_rows(
     data: Dataset, protocol: Protocol, months: Months, reread: Callable[[Window], Dataset]
 ) -> list[Row]:
     """The primary outcome under other windows and other adjustments."""
-    primary = protocol.primary
-    if primary is None or not data.has(primary):
+    primary = _primary(data, protocol)
+    if primary is None:
         return []
     rows: list[Row] = []
     for adjustment in protocol.sensitivity.adjustments or _alternatives(protocol):
         rows += _one(data, protocol, primary, adjustment, months, analysis="sensitivity", level="adjustment")
     for window in protocol.sensitivity.windows or _half(protocol):
-        again, moved = reread(window), replace(primary, window=window)
-        rows += _one(again, protocol, moved, protocol.adjust, months, analysis="sensitivity", level="window")
+        rows += _other_window(protocol, primary, window, months, reread)
     keep = MAIN[primary.measure]
     return [row for row in rows if row["scale"] == keep]
+
+
+def _other_window(
+    protocol: Protocol, primary: Measure, window: Window, months: Months, reread: Callable[[Window], Dataset]
+) -> list[Row]:
+    """The primary outcome over another follow-up window, cut to it where the outcome has a window of its own."""
+    from clinops.build.outcomes import overlap
+
+    own = primary.window if primary.window != protocol.follow_up.window else None
+    within = overlap(own, window)
+    moved, said = replace(primary, window=within or window), {"analysis": "sensitivity", "level": "window"}
+    again = reread(window)
+    if within is None or not again.has(moved):
+        return [said | _not_made(again, moved, protocol.adjust, f"The outcome has no day in {window}.")]
+    return _one(again, protocol, moved, protocol.adjust, months, **said)
 
 
 def levels(data: Dataset, subgroup: Subgroup) -> list[tuple[str, np.ndarray]]:
@@ -128,11 +155,18 @@ def _one(
     try:
         adjusted = adjust(data, protocol.covariates, adjustment, cluster=protocol.cluster, seed=protocol.seed)
     except DataError as problem:
-        n = {"n_exposed": int(data.exposed.sum()), "n_comparator": int((~data.exposed).sum())}
-        scale = MAIN[measure.measure]
-        empty = {"measure": measure.name, "role": measure.role, "scale": scale, "estimate": None, "note": str(problem)}
-        return [said | empty | n | {"adjustment": adjustment.label, "period": str(measure.window)}]
+        return [said | _not_made(data, measure, adjustment, str(problem))]
     return effects(data, measure, adjusted, months=_months(data, measure, months), **said)
+
+
+def _not_made(data: Dataset, measure: Measure, adjustment: Adjustment, why: str) -> Row:
+    """The row of an estimate that could not be made."""
+    return {
+        "measure": measure.name, "role": measure.role, "category": measure.category, "period": str(measure.window),
+        "method": adjustment.method, "adjustment": adjustment.label, "scale": MAIN[measure.measure],
+        "n_exposed": int(data.exposed.sum()), "n_comparator": int((~data.exposed).sum()), "estimate": None,
+        "note": why,
+    }  # fmt: skip
 
 
 def _months(data: Dataset, measure: Measure, months: Months) -> Floats | None:
@@ -170,7 +204,7 @@ def _before_after(data: Dataset, protocol: Protocol, primary: Measure) -> list[R
     row: Row = {
         "analysis": "ladder", "measure": primary.name, "role": primary.role, "category": primary.category,
         "period": f"{before.window} v {primary.window}", "method": "before-after", "level": "naive",
-        "adjustment": "exposed only, after v before", "scale": scale, "n_exposed": int(arm.sum()), "n_comparator": 0,
+        "adjustment": "exposed only, after v before", "scale": scale, "n_exposed": len(change), "n_comparator": 0,
         "estimand": "no comparison group: not an effect", "conf_level": 0.95,
     }  # fmt: skip
     if len(change) < 2:

@@ -10,6 +10,7 @@ from clinops.analyse import words
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.exhibits.effects import pick
+from clinops.analyse.months import months_started
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.results.result import Column, Result
@@ -43,19 +44,24 @@ def fee_per_exposed(
 
     Charged once for each activated person (each exposed one where the protocol names no activation), or
     for each started month from activation to the end of follow-up.
+
+    Parameters
+    ----------
+    data : both arms with outcomes, which say when follow-up ends.
+    protocol, adjusted : the fee, and the weights of the exposed.
+    activated : (n,) day of activation from index, NaN for none; None where the protocol names no activation.
     """
     programme = protocol.programme
     if programme is None or programme.fee is None:
         return None
     rows = data.exposed & (adjusted.weights > 0)
     since = np.zeros(len(data)) if activated is None else activated
-    paid = np.isfinite(since[rows])
-    if programme.fee_per == "person":
-        units = paid.astype(float)
-    else:
-        end = data.baseline["end_day"].to_numpy(dtype=float)[rows]
-        units = np.where(paid, np.ceil(np.maximum(end - np.nan_to_num(since[rows]), 0) / (365.25 / 12)), 0.0)
-    return float(programme.fee * np.average(units, weights=adjusted.weights[rows]))
+    units = np.isfinite(since).astype(float)
+    if programme.fee_per == "person-month":
+        index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
+        first, last = (index + np.nan_to_num(day).astype(int) for day in (since, data.end_day))
+        units *= months_started(first, last)
+    return float(programme.fee * np.average(units[rows], weights=adjusted.weights[rows]))
 
 
 def money_table(estimates: pd.DataFrame, protocol: Protocol, fee: float | None, unit: str) -> Result | str:

@@ -54,7 +54,24 @@ def months_covered(
     return at, np.column_stack(columns) if columns else np.empty((len(index), 0))
 
 
-def _anniversary(index: Dates, months: int) -> Floats:
+def months_started(first: Dates, last: Dates) -> Floats:
+    """Return how many months from anniversary to anniversary of the first date had started by the last.
+
+    Parameters
+    ----------
+    first, last : (n,) dates; the first date itself belongs to month 1, which ends on the first anniversary.
+
+    Returns
+    -------
+    (n,) months: 15 January to 15 January is 1, to 15 February 1, to 16 February 2; 0 where last is before first.
+    """
+    start, stop = first.astype("datetime64[D]"), last.astype("datetime64[D]")
+    between = (stop.astype("datetime64[M]") - start.astype("datetime64[M]")).astype(int)
+    beyond = (stop - start).astype(int) > _anniversary(start, between)
+    return np.where(stop < start, 0.0, np.maximum(between + beyond, 1)).astype(float)
+
+
+def _anniversary(index: Dates, months: int | NDArray[np.int64]) -> Floats:
     """Days from the index date to its anniversary; one that the calendar lacks falls on its month's last day."""
     month = index.astype("datetime64[M]")
     day = (index - month.astype("datetime64[D]")).astype(int)

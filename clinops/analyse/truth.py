@@ -36,7 +36,10 @@ def true_effect(file: Path, data: Dataset, protocol: Protocol, adjusted: Adjuste
 
     if (primary.window.start, primary.window.end) != (1, 365):
         return None
-    known = pq.read_table(file, columns=["person_id", "index_date", f"{column}_0", f"{column}_1"]).to_pandas()
+    columns = ["person_id", "index_date", f"{column}_0", f"{column}_1"]
+    if not set(columns) <= set(pq.read_schema(file).names):
+        return None
+    known = pq.read_table(file, columns=columns).to_pandas()
     known["index_date"] = known["index_date"].astype("datetime64[s]")
     keys = data.baseline[["person_id", "index_date"]].astype({"index_date": "datetime64[s]"})
     joined = keys.merge(known, how="left", on=["person_id", "index_date"], validate="many_to_one")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse import words
-from clinops.analyse.dataset import Dataset
-from clinops.define.measures import Measure
+from clinops.analyse.dataset import DAYS_A_YEAR, Dataset
+from clinops.define.measures import RISKS, Measure
 from clinops.define.protocol import Protocol
 from clinops.results.result import Check
 
@@ -81,22 +81,27 @@ def detectable(data: Dataset, measure: Measure | None, sizes: dict[str, float]) 
     """Return the smallest difference that these persons could have shown (power 80%), in the measure's unit.
 
     From the effective sample sizes after adjustment and the outcome's spread (its risk, for an event)
-    in the comparator; the exposed's outcomes are not used.
+    in the comparator; the exposed's outcomes are not used. For a risk, the change in the better direction (a
+    fall where none is named), or the other one where even the largest would be missed. NaN where nothing could
+    be seen, None without a comparator's value to reckon from.
     """
     from clinops.stats.power import detectable_difference_means, detectable_difference_proportions
 
     if measure is None or not data.has(measure):
         return None
-    comparator = data.column(measure)[~data.exposed]
-    if measure.measure in ("any", "time to"):
-        changes = detectable_difference_proportions(float(comparator.mean()), sizes["exposed"], sizes["comparator"])
-        rise = changes[1] if measure.better != "higher" and np.isnan(changes[0]) else -changes[0]
-        return 1000 * float(rise), "per 1,000 persons"
+    known = ~data.exposed & np.isfinite(data.column(measure))
+    comparator, n = data.column(measure)[known], (sizes["exposed"], sizes["comparator"])
+    if not len(comparator):
+        return None
+    if measure.measure in RISKS:
+        fall, rise = detectable_difference_proportions(float(comparator.mean()), *n)
+        wanted, other = (rise, -fall) if measure.better == "higher" else (-fall, rise)
+        return 1000 * (other if np.isnan(wanted) else wanted), "per 1,000 persons"
+    spread = float(comparator.std(ddof=1)) if len(comparator) > 1 else float("nan")
+    found = detectable_difference_means(spread, *n)
     if measure.measure == "count":
-        years = data.days(measure)[~data.exposed].mean() / 365.25
-        found = detectable_difference_means(float(comparator.std(ddof=1)), sizes["exposed"], sizes["comparator"])
+        years = float(data.days(measure)[known].mean()) / DAYS_A_YEAR
         return (1000 * found / years, "per 1,000 person-years") if years > 0 else None
-    found = detectable_difference_means(float(np.nanstd(comparator, ddof=1)), sizes["exposed"], sizes["comparator"])
     return found, "currency per person" if measure.measure == "cost" else "per person"
 
 
