@@ -119,6 +119,15 @@ def test_labels_are_text_and_never_mathematics_or_markup(kind: str) -> None:
     assert f"Synthetic & <internal> {label}" in whole(figure, banner=f"Synthetic & <internal> {label}")
 
 
+@every_kind
+def test_every_kind_is_described_with_its_columns(kind: str) -> None:
+    guide = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    assert f"## {kind}\n" in guide
+    section = guide.split(f"## {kind}\n")[1].split("\n## ")[0]
+    assert [name for name in EVERY[kind]().data.columns if f"`{name}`" not in section] == []
+    assert [name for name in EVERY[kind]().options if f"`{name}`" not in section] == []
+
+
 def test_unknown_kind_names_the_nearest() -> None:
     with pytest.raises(DefinitionError, match="survival") as caught:
         figures.draw(Figure("survivel", pd.DataFrame({"a": [1]})))

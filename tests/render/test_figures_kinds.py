@@ -101,6 +101,12 @@ def test_a_curve_stops_where_it_is_hidden() -> None:
     assert texts(figure).count("<11") == 4
 
 
+def test_a_curve_does_not_go_on_behind_a_hidden_step() -> None:
+    figure = changed(cases.survival(), {(2, "risk"): NAN})
+    data = figure.data[~((figure.data["kind"] == "at risk") & (figure.data["arm"] == "Celecoxib"))]
+    assert curve(axes_of(Figure("survival", data, figure.options))[0], 0) == ([0, 31], [0, 0.11])
+
+
 def test_an_arm_without_events_is_a_flat_line_at_zero() -> None:
     figure = cases.survival()
     data = figure.data.assign(risk=0.0, low=0.0, high=0.0)
