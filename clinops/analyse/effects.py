@@ -49,7 +49,8 @@ SCALES: dict[str, tuple[Scale, ...]] = {
     "count": _pair("rate", PERSON_YEARS, 1000, "years"),
     "time to": _pair("rate", PERSON_YEARS, 1000, "years"),
     "cost": (*_pair("mean", "currency per person"), *_pair("PMPM", MEMBER_MONTH, 1, "months")),
-    "days at home": _pair("mean", "days per person"),
+    # Beside the mean, which those who leave early pull down: days at home of the time observed.
+    "days at home": (*_pair("mean", "days per person"), *_pair("rate", "days per person-year", 1, "years")),
     "value": _pair("mean", "measurement"),
 }
 MAIN = {
