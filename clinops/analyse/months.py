@@ -44,11 +44,12 @@ def months_covered(
     """
     at = np.array([*range(-before, 0), *range(1, after + 1)], dtype=np.int64)
     index = index_date.astype("datetime64[D]")
+    days = _anniversaries(index, np.arange(-before, after + 1))
     columns = []
     for month in at:
         later = int(month > 0)
-        start = _anniversary(index, int(month) - 1 if later else int(month)) + later
-        end = _anniversary(index, int(month) if later else int(month) + 1) - (1 - later)
+        start = days[before + month - later] + later
+        end = days[before + month + 1 - later] - (1 - later)
         seen = np.minimum(end, last_day) - np.maximum(start, first_day) + 1
         columns.append(np.maximum(seen, 0) / (end - start + 1))
     return at, np.column_stack(columns) if columns else np.empty((len(index), 0))
@@ -67,18 +68,28 @@ def months_started(first: Dates, last: Dates) -> Floats:
     """
     start, stop = first.astype("datetime64[D]"), last.astype("datetime64[D]")
     between = (stop.astype("datetime64[M]") - start.astype("datetime64[M]")).astype(int)
-    beyond = (stop - start).astype(int) > _anniversary(start, between)
+    beyond = (stop - start).astype(int) > _anniversaries(start, between[None, :])[0]
     return np.where(stop < start, 0.0, np.maximum(between + beyond, 1)).astype(float)
 
 
-def _anniversary(index: Dates, months: int | NDArray[np.int64]) -> Floats:
-    """Days from the index date to its anniversary; one that the calendar lacks falls on its month's last day."""
+def _anniversaries(index: Dates, months: NDArray[np.int64]) -> Floats:
+    """Days from the index dates (n,) to their anniversaries after `months`, (k,) or (k, n): shape (k, n).
+
+    An anniversary that the calendar lacks falls on its month's last day.
+    """
     month = index.astype("datetime64[M]")
-    day = (index - month.astype("datetime64[D]")).astype(int)
-    target = month + months
-    longest = ((target + 1).astype("datetime64[D]") - target.astype("datetime64[D]")).astype(int) - 1
-    date = target.astype("datetime64[D]") + np.minimum(day, longest)
-    return (date - index).astype(float)
+    number, of_month = month.astype(np.int64), (index - month.astype("datetime64[D]")).astype(np.int64)
+    if not len(index):
+        return np.empty((len(months), 0))
+    # The first days of all months in question once, as a table: converting every date anew takes most of the time.
+    low, high = int(number.min() + months.min()), int(number.max() + months.max())
+    firsts = np.arange(low, high + 2).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    lengths = np.diff(firsts)
+    found = np.empty((len(months), len(index)))
+    for row, shift in enumerate(months):
+        at = number + shift - low
+        found[row] = firsts[at] + np.minimum(of_month, lengths[at] - 1) - index.astype(np.int64)
+    return found
 
 
 def _position(date: Dates) -> Floats:
