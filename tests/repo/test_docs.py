@@ -1,0 +1,172 @@
+"""The documents say what is there: links lead somewhere, and the registers leave nothing out."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from clinops.analyse import profile, quality
+from clinops.analyse.verdict import DECISIVE
+from clinops.define.lint import ERRORS, WARNINGS
+from clinops.render.table import layout
+from clinops.results.front import VERDICTS
+from clinops.results.result import FORMATS, Column, Result
+from clinops.results.schema import COLUMNS
+from clinops.study import NUMBERS, ORDER, Study
+from tests.repo.files import ROOT, modules, texts
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+DOCUMENTS = sorted(name for name in texts() if re.fullmatch(r"docs/.*\.md", name))
+
+
+def document(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def table_rows(text: str) -> dict[str, list[str]]:
+    """Return the cells of every table row by its first cell, without the backquotes."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in lines]
+    return {row[0].strip("`"): row for row in cells}
+
+
+# --- links -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_files_that_exist(name: str) -> None:
+    assert broken_links((ROOT / name).read_text(encoding="utf-8"), ROOT / name) == []
+
+
+def broken_links(text: str, at: Path) -> list[str]:
+    """Return the relative links of a document that lead nowhere; code is not prose."""
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    found = [link for link in LINK.findall(prose) if not re.match(r"[a-z]+:|#", link)]
+    return [link for link in found if not (at.parent / link.partition("#")[0]).exists()]
+
+
+def test_a_broken_link_is_found() -> None:
+    text = "[here](docs/running.md#kernel) [gone](docs/nowhere.md) [web](https://example.org) `[code](x.md)`"
+    assert broken_links(text, ROOT / "README.md") == ["docs/nowhere.md"]
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+def test_every_column_of_the_long_table_is_described_in_its_order() -> None:
+    rows = table_rows(document("results.md"))
+    assert [name for name in rows if name in COLUMNS] == list(COLUMNS)
+    said = {"string": "text", "Int64": "whole number", "float64": "number"}
+    assert {name: rows[name][1].split(",")[0] for name in COLUMNS} == {
+        name: said[kind] for name, kind in COLUMNS.items()
+    }
+
+
+EXAMPLES: dict[str, tuple[Any, dict[str, float], str]] = {
+    "text": ("Offered", {}, ""),
+    "count": (1234, {}, ""),
+    "percent": (45, {"denominator": 230}, ""),
+    "fraction": (0.196, {}, ""),
+    "number0": (1234.0, {}, ""),
+    "number1": (-1234.5, {}, ""),
+    "number2": (0.126, {}, ""),
+    "number3": (0.0126, {}, ""),
+    "money": (-310.2, {"low": -602.4, "high": -18.0}, "USD"),
+    "ratio": (0.82, {"low": 0.70, "high": 0.957}, ""),
+    "p": (0.0312, {}, ""),
+    "smd": (0.0834, {}, ""),
+    "date": (dt.date(2022, 3, 1), {}, ""),
+    "interval": (1.352, {"conf_low": 1.10, "conf_high": 1.65}, ""),
+    "mean": (12.13, {"spread": 3.42}, ""),
+    "median": (12.0, {"low": 7.0, "high": 20.0}, ""),
+    "days": (341.6, {}, ""),
+    "verdict": (True, {}, ""),
+}
+
+
+def test_every_format_has_an_example() -> None:
+    assert sorted(EXAMPLES) == sorted(FORMATS)
+
+
+@pytest.mark.parametrize("how", FORMATS)
+def test_the_example_of_a_format_is_what_the_code_prints(how: str) -> None:
+    value, more, unit = EXAMPLES[how]
+    row = table_rows(document("results.md"))[how]
+    for number in more.values():
+        assert re.search(rf"{number:g}", row[1]), f"{row[1]} does not give {number:g}"
+    said = {name: name for name in more if not name.startswith("conf_")}
+    column = Column("value", "Value", how, unit, **said)  # type: ignore[arg-type]
+    frame = pd.DataFrame({"row": ["a"], "value": [value], **{name: [number] for name, number in more.items()}})
+    printed = layout(Result("example", "Example", frame, (Column("row", "Row"), column)))
+    assert printed.groups[0].rows[0].cells[0].text == row[2]
+
+
+# --- the report --------------------------------------------------------------------------------------------
+
+
+def test_every_exhibit_is_in_the_report_page_with_its_number() -> None:
+    rows = table_rows(document("report.md"))
+    for name, number in NUMBERS.items():
+        assert number in rows, f"{number} ({name}) is missing"
+        assert rows[number][1].strip("`").startswith(name), f"{number} is {name}, the page has {rows[number][1]}"
+    assert len([row for row in rows if re.match(r"(Table|Figure) \d", row)]) == len(NUMBERS)
+
+
+def test_what_shows_an_exhibit_is_a_part_of_a_study() -> None:
+    shown = re.findall(r"`study\.(\w+)", document("report.md"))
+    assert [name for name in shown if not hasattr(Study, name)] == []
+    assert [name for name in ORDER if f"`study.{name}" not in document("report.md")] == []
+
+
+@pytest.mark.parametrize("numbers", [profile.NUMBERS, quality.NUMBERS], ids=["cohort", "data_quality"])
+def test_the_exhibits_of_the_other_reports_are_named(numbers: dict[str, str]) -> None:
+    text = document("report.md")
+    assert [name for name, number in numbers.items() if f"`{name}` ({number.lower()}" not in text] == []
+
+
+def test_verdicts_checks_and_lint_rules_are_named() -> None:
+    text = document("report.md")
+    assert [word for word in VERDICTS.values() if word.lower() not in text] == []
+    assert [name for name in DECISIVE if f"| `{name}` |" not in text] == []
+    assert [rule for rule in (*ERRORS, *WARNINGS) if f"`{rule}`" not in text] == []
+
+
+# --- methods -----------------------------------------------------------------------------------------------
+
+
+def public_names() -> list[str]:
+    """Return every public function and class of the statistics, and the modules themselves."""
+    found = []
+    for path, tree in modules().items():
+        if path.startswith("clinops/stats/") and not path.endswith("__init__.py"):
+            found.append(Path(path).stem)
+            found += [
+                node.name
+                for node in tree.body
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            ]
+    return found
+
+
+def test_every_estimator_is_in_the_register() -> None:
+    text = document("methods.md")
+    assert [name for name in public_names() if f"`{name}`" not in text] == []
+
+
+def test_code_and_references_that_the_method_pages_name_exist() -> None:
+    pages = [name for name in DOCUMENTS if name.startswith("docs/methods") or name == "docs/report.md"]
+    places = (ROOT, ROOT / "clinops", ROOT / "tests" / "oracles")
+    missing = []
+    for name in pages:
+        for said in re.findall(r"`([\w/]+/[\w.]+\.(?:py|json|csv|R|md|ipynb))`", texts()[name]):
+            # What a command writes (out/truth.json) is in no folder of the repository.
+            ours = any((place / said.split("/")[0]).is_dir() for place in places)
+            if ours and not any((place / said).exists() for place in places):
+                missing.append(f"{name}: {said}")
+    assert missing == []
