@@ -406,7 +406,7 @@ def _variance(combined: Floats, arms: ArmValues, cluster: ArrayLike | None) -> t
     # rows without weight still influence through the score, so they stay in the sums but not in the factor
     names, code = np.unique(ids, return_inverse=True)
     sums = cluster_sums(combined, code, len(names))
-    n, groups = int(arms.counted.sum()), len(np.unique(ids[arms.counted]))
+    n, groups = int(arms.counted.sum()), int(np.count_nonzero(np.bincount(code[arms.counted], minlength=1)))
     kind = f"{arms.se_kind.replace('robust HC0', '').strip(', ')}, CR1 clustered ({groups} clusters)".strip(", ")
     if groups < 2 or n < 3:
         return np.full(combined.shape[1], np.nan), kind, f"{groups} cluster(s) give no standard error."
