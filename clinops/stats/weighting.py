@@ -78,7 +78,7 @@ def balancing_weights(
     if key not in ESTIMANDS:
         raise DefinitionError(unknown("estimand", estimand, ESTIMANDS))
     p, arm, case = _inputs(score, treated, prior)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         raw, slope = _weights_and_slope(p, arm, key)
     notes = []
     infinite = ~np.isfinite(raw)
