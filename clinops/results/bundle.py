@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.define.base import slug
-from clinops.errors import DataError
+from clinops.errors import DataError, RunError
 from clinops.results.csvfile import text_of
 from clinops.results.disclosure import protect
 from clinops.results.front import FrontPage
@@ -57,14 +57,15 @@ def write(
     ------
     DataError
         Two exhibits of one name, estimates that are not the long schema, or an identity with a path.
+    RunError
+        The folder cannot be made or written.
     """
     target = Path(folder)
     frame = typed([]) if estimates is None else estimates
     validate(frame)
     *shown, frame = protect((*results, frame), min_cell)
     exhibits = _by_name(shown)
-    for part in (target, target / "tables", target / "figures"):
-        part.mkdir(parents=True, exist_ok=True)
+    _make(target, target / "tables", target / "figures")
     _parquet(frame, target / "results.parquet")
     _put(target / "results.csv", text_of(frame, spreadsheet_safe=True))
     for name, result in exhibits.items():
@@ -73,6 +74,14 @@ def write(
     _put(target / "source.json", _json(_without_paths(source_identity)))
     _put(target / "summary.json", _json({"disclosure": STAMP, **summary}))
     return target
+
+
+def _make(*folders: Path) -> None:
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise RunError(f"Cannot write to {folders[0]}: {problem.strerror}. Choose another folder.") from None
 
 
 def _by_name(items: Sequence[Any]) -> dict[str, Result]:
