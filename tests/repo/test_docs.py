@@ -12,11 +12,15 @@ import pandas as pd
 import pytest
 
 from clinops.analyse import profile, quality
+from clinops.analyse.checks import FOLLOW_UP_GAP
+from clinops.analyse.effects import SCALES
 from clinops.analyse.verdict import DECISIVE
 from clinops.define.lint import ERRORS, WARNINGS
+from clinops.define.protocol import Protocol
 from clinops.render.table import layout
+from clinops.results import bundle
 from clinops.results.front import VERDICTS
-from clinops.results.result import FORMATS, Column, Result
+from clinops.results.result import FORMATS, Column, Figure, Result
 from clinops.results.schema import COLUMNS
 from clinops.study import NUMBERS, ORDER, Study
 from tests.repo.files import ROOT, modules, texts
@@ -29,11 +33,17 @@ def document(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
+def after(text: str, words: str) -> str:
+    """Return what follows a heading or the start of a paragraph."""
+    assert text.count(words) == 1, f"{words!r} stands {text.count(words)} times"
+    return text.partition(words)[2]
+
+
 def table_rows(text: str) -> dict[str, list[str]]:
-    """Return the cells of every table row by its first cell, without the backquotes."""
+    """Return the cells of every table row by its first cell, without the backquotes; the first of its name counts."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in lines]
-    return {row[0].strip("`"): row for row in cells}
+    return {row[0].strip("`"): row for row in reversed(cells)}
 
 
 # --- links -------------------------------------------------------------------------------------------------
@@ -61,7 +71,7 @@ def test_a_broken_link_is_found() -> None:
 
 def test_every_column_of_the_long_table_is_described_in_its_order() -> None:
     rows = table_rows(document("results.md"))
-    assert [name for name in rows if name in COLUMNS] == list(COLUMNS)
+    assert [name for name in reversed(rows) if name in COLUMNS] == list(COLUMNS)
     said = {"string": "text", "Int64": "whole number", "float64": "number"}
     assert {name: rows[name][1].split(",")[0] for name in COLUMNS} == {
         name: said[kind] for name, kind in COLUMNS.items()
@@ -97,7 +107,7 @@ def test_every_format_has_an_example() -> None:
 @pytest.mark.parametrize("how", FORMATS)
 def test_the_example_of_a_format_is_what_the_code_prints(how: str) -> None:
     value, more, unit = EXAMPLES[how]
-    row = table_rows(document("results.md"))[how]
+    row = table_rows(after(document("results.md"), "### Formats of a column"))[how]
     for number in more.values():
         assert re.search(rf"{number:g}", row[1]), f"{row[1]} does not give {number:g}"
     said = {name: name for name in more if not name.startswith("conf_")}
@@ -105,6 +115,22 @@ def test_the_example_of_a_format_is_what_the_code_prints(how: str) -> None:
     frame = pd.DataFrame({"row": ["a"], "value": [value], **{name: [number] for name, number in more.items()}})
     printed = layout(Result("example", "Example", frame, (Column("row", "Row"), column)))
     assert printed.groups[0].rows[0].cells[0].text == row[2]
+
+
+def test_every_scale_is_given_for_its_kind_of_measure() -> None:
+    rows = table_rows(after(document("results.md"), "**Scales.**"))
+    for kind, scales in SCALES.items():
+        assert [scale.name for scale in scales if scale.name not in rows[kind][1]] == []
+        assert [scale.unit for scale in scales if scale.unit not in rows[kind][2]] == []
+
+
+def test_every_file_of_a_bundle_is_listed(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": ["a"], "estimate": [1.0], "low": [0.5], "high": [2.0]})
+    result = Result("one", "One", frame, figure=Figure("forest", frame))
+    bundle.write(tmp_path, results=[result], estimates=None, protocol=None, source_identity={}, summary={})
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    listed = document("results.md").replace("`figures/<name>.svg`, `.png`", "`figures/one.svg` `figures/one.png`")
+    assert [name for name in sorted(written) if f"`{name}`" not in listed.replace("<name>", "one")] == []
 
 
 # --- the report --------------------------------------------------------------------------------------------
@@ -122,6 +148,13 @@ def test_what_shows_an_exhibit_is_a_part_of_a_study() -> None:
     shown = re.findall(r"`study\.(\w+)", document("report.md"))
     assert [name for name in shown if not hasattr(Study, name)] == []
     assert [name for name in ORDER if f"`study.{name}" not in document("report.md")] == []
+
+
+def test_thresholds_are_those_of_the_code() -> None:
+    rows = table_rows(document("report.md"))
+    assert rows["check_follow_up"][2] == f"at most {FOLLOW_UP_GAP}"
+    assert f"({Protocol.balance_threshold})" in rows["check_balance"][2]
+    assert f"({Protocol.min_cell} by default)" in document("results.md")
 
 
 @pytest.mark.parametrize("numbers", [profile.NUMBERS, quality.NUMBERS], ids=["cohort", "data_quality"])
