@@ -159,10 +159,10 @@ def _entry_kinds_differ(protocol: Protocol, source: Any) -> Found:
         return
     yield Finding(
         "entry-kinds-differ", "error",
-        f"{protocol.exposed.name} enters at '{protocol.exposed.entry.label.lower()}', "
-        f"{protocol.comparator.name} at '{protocol.comparator.entry.label.lower()}'.",
-        "Time zero does not align: one arm starts at a turning point of care (often a peak of need, so its later use "
-        "falls by itself) and the other on a day of another kind. Adjusting for the calendar date does not cure it.",
+        " and ".join(f"{arm.name} enters at '{arm.entry.label}'" for arm in _arms(protocol)) + ".",
+        "Time zero does not align: an arm that starts at a turning point of care, often a peak of need, sees its use "
+        "fall by itself and looks better than it is, while the other starts on a day of another kind. Adjusting for "
+        "the calendar date does not cure it.",
         "Let both arms enter at the same events, and tell them apart by the exposure on that day; or compare two "
         "new-user arms, each at the first use of its treatment.",
     )  # fmt: skip
@@ -203,8 +203,8 @@ def _undeclared_entry(protocol: Protocol, source: Any) -> Found:
         yield Finding(
             "undeclared-entry", "error",
             f"{arm.name} enters at '{arm.entry.events.label}' without saying which one.",
-            "First-ever and first-eligible choose other people and other dates; left open, the counts change with the "
-            "order of the rules and cannot be repeated.",
+            "First-ever and first-eligible choose other people at other stages of care. Left open, the counts change "
+            "with the order of the rules and cannot be repeated; the direction of the bias is unknown.",
             "Write co.first_ever(...), co.first_eligible(...) or co.every(...).",
         )  # fmt: skip
 

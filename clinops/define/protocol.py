@@ -233,6 +233,7 @@ class Protocol(Definition):
                 f"The estimand is {self.estimand!r} but the adjustment targets {self.adjust.estimand!r}."
             )
         self._check_measures()
+        self._check_allowances()
 
     def _place_measures(self) -> None:
         """Give each measure the role, and each outcome the window, of its place where it states none."""
@@ -258,6 +259,12 @@ class Protocol(Definition):
         for name in self.adjust.exact:
             if slug(name) not in covariates:
                 raise DefinitionError(unknown("covariate to match exactly on", name, [m.name for m in self.covariates]))
+
+    def _check_allowances(self) -> None:
+        allowed = [a.rule for a in self.allow]
+        for rule in dict.fromkeys(allowed):
+            if allowed.count(rule) > 1:
+                raise DefinitionError(f"{rule!r} is allowed twice; give one allowance with one reason.")
 
     @property
     def measures(self) -> tuple[Measure, ...]:
