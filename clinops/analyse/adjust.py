@@ -83,7 +83,18 @@ def adjust(
     Raises
     ------
     DataError : an arm is empty, or no covariate varies.
+
+    Notes
+    -----
+    Asked again for the same rows, it gives the same answer from memory: no outcome can change it.
     """
+    key = ("adjust", covariates, adjustment, cluster, seed)
+    return data.once(key, lambda: _adjust(data, covariates, adjustment, cluster, seed))
+
+
+def _adjust(
+    data: Dataset, covariates: tuple[Measure, ...], adjustment: Adjustment, cluster: str, seed: int
+) -> Adjusted:  # fmt: skip
     for arm, count in (("exposed", int(data.exposed.sum())), ("comparator", int((~data.exposed).sum()))):
         if not count:
             raise DataError(f"Nobody is in the {arm} arm, so there is nothing to compare.")
@@ -92,18 +103,28 @@ def adjust(
         return Adjusted(
             adjustment, np.ones(len(data)), groups, name, estimand="difference between the arms as they are"
         )
-    from clinops.stats.propensity import propensity
-
-    design = model_design(data, covariates)
+    design = data.once(("design", covariates), lambda: model_design(data, covariates))
     if not design.terms:
         raise DataError(
             "No covariate varies in these records, so there is nothing to adjust for; use adjust=co.crude()."
         )
-    fit = propensity(design.matrix, data.exposed, penalty=adjustment.penalty, strength=adjustment.strength)
+    fit = _score(data, covariates, design, adjustment)
     notes = (fit.note,) if fit.note else ()
     if adjustment.method == "match":
         return _matched(data, adjustment, fit, design, groups, name, notes, seed)
     return _weighted(adjustment, fit, design, groups, name, notes)
+
+
+def _score(data: Dataset, covariates: tuple[Measure, ...], design: Design, adjustment: Adjustment) -> PropensityFit:
+    """The propensity score; adjustments that differ only in what they make of it share one fit."""
+    from clinops.stats.propensity import propensity
+
+    penalty, strength = adjustment.penalty, adjustment.strength
+    fit: PropensityFit = data.once(
+        ("score", covariates, penalty, strength),
+        lambda: propensity(design.matrix, data.exposed, penalty=penalty, strength=strength),
+    )
+    return fit
 
 
 def _weighted(
