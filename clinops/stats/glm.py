@@ -332,9 +332,10 @@ def _drifting(step: Floats) -> Ints:
 
 
 def _initial(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family) -> Floats:
-    root = np.sqrt(prior)
+    # Normal equations: this is a start and not an answer, and X itself would be decomposed at many times the price.
     target = family.link(family.initial_mean(y)) - shift
-    return np.asarray(np.linalg.lstsq(X * root[:, None], target * root, rcond=None)[0], dtype=float)
+    weighted = X * prior[:, None]
+    return np.asarray(np.linalg.lstsq(weighted.T @ X, weighted.T @ target, rcond=None)[0], dtype=float)
 
 
 def _newton_step(X: Floats, y: Floats, prior: Floats, family: _Family, eta: Floats) -> Floats | None:
