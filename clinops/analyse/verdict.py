@@ -47,14 +47,22 @@ def verdict(row: pd.Series | None, measure: Measure | None, checks: Iterable[Che
     if not np.isfinite([estimate, low, high]).all():
         return Verdict(UNREADABLE, f"The effect on {measure.name} cannot be estimated: {row['note']}.")
     unit = str(row["unit"])
-    return _judged(measure, words.interval(estimate, low, high, unit), low, high, _in_unit(measure, unit))
+    return _judged(measure, words.interval(estimate, low, high, unit), low, high, worthwhile_in(measure, unit))
 
 
-def _in_unit(measure: Measure, unit: str) -> float | None:
-    """The smallest worthwhile difference in the unit of the estimate (a risk is shown per 1,000)."""
-    if measure.worthwhile is None:
-        return None
-    return measure.worthwhile * (1000 if unit.startswith("per 1,000") else 1)
+def worthwhile_in(measure: Measure, unit: str) -> float | None:
+    """Return the smallest worthwhile difference in the unit of an estimate.
+
+    A protocol states it per person over the window; a risk is estimated per 1,000 persons and a rate per 1,000
+    person-years, so that of half a year is twice as large a rate. None where the protocol states none, or where a
+    window without an end gives no years to divide by.
+    """
+    if measure.worthwhile is None or not unit.startswith("per 1,000"):
+        return measure.worthwhile
+    if not unit.endswith("person-years"):
+        return 1000 * measure.worthwhile
+    days = measure.window.length if measure.window else None
+    return None if days is None else 1000 * measure.worthwhile * DAYS_A_YEAR / days
 
 
 def _judged(measure: Measure, interval: str, low: float, high: float, worthwhile: float | None) -> Verdict:

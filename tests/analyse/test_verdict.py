@@ -24,6 +24,7 @@ from clinops.analyse.verdict import (
     detectable,
     threats,
     verdict,
+    worthwhile_in,
 )
 from clinops.define.measures import Measure
 from clinops.results.result import Check
@@ -90,6 +91,18 @@ def test_a_worthwhile_risk_is_weighed_per_1000() -> None:
     assert judged(measure, -5, -19, 4, unit="per 1,000 persons").label == NEITHER
     assert judged(measure, -5, -21, 4, unit="per 1,000 persons").label == UNCERTAIN
     assert "the smallest worthwhile difference, 20" in judged(measure, -5, -19, 4, unit="per 1,000 persons").sentence
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(365, 100 * 365.25 / 365), (180, 100 * 365.25 / 180), (None, None)]
+)  # fmt: skip
+def test_a_worthwhile_count_over_the_window_is_weighed_as_a_rate(days: int | None, expected: float | None) -> None:
+    """0.1 events a person over 180 days is as many as 0.203 a person-year."""
+    measure = replace(COUNT, window=co.days(1, days), worthwhile=0.1)
+    assert worthwhile_in(measure, "per 1,000 person-years") == (expected and pytest.approx(expected))
+    near = -5, -150, 120
+    label = NEITHER if days == 180 else UNCERTAIN
+    assert judged(measure, *near, unit="per 1,000 person-years").label == label
 
 
 @pytest.mark.parametrize("name", DECISIVE)
