@@ -113,6 +113,18 @@ def test_means(measure: Measure) -> None:
     )
 
 
+def test_days_at_home_of_the_time_observed() -> None:
+    """The mean blames an arm for leaving the records early; the rate does not."""
+    home, days = [360.0, 180, 365, 90, 365, 365, 360, 300, 361], [365, 182, 365, 90, 365, 365, 365, 365, 365]
+    row = rows(dataset(ARM, outcomes={HOME: (home, days)}), HOME)["rate difference"]
+    assert row["unit"] == "days per person-year"
+    assert row["value_exposed"] == pytest.approx(995 / (1002 / 365.25))
+    assert row["value_comparator"] == pytest.approx(1751 / (5 * 365 / 365.25))
+    y, t = np.array(home), np.array(days) / DAYS_A_YEAR
+    own = [((y[i] - y[i].sum() / t[i].sum() * t[i]) ** 2).sum() / t[i].sum() ** 2 for i in (slice(4), slice(4, 9))]
+    assert_interval(row, 995 / (1002 / 365.25) - 1751 / (1825 / 365.25), math.sqrt(sum(own) * cr1(9)))
+
+
 def test_weights_are_hajek_means_with_the_weighted_sandwich() -> None:
     weights = np.array([1.0, 1, 1, 1, 0.2, 3, 0.5, 1.3, 2])
     y = np.array([1.0, 1, 0, 0, 1, 0, 0, 1, 0])
