@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import DAYS_A_YEAR, Dataset, Floats
 from clinops.define.measures import Measure
+
+if TYPE_CHECKING:
+    from clinops.stats.weighted_effects import ArmValues
 
 Row = dict[str, Any]
 LEVEL = 0.95
@@ -88,7 +91,7 @@ def effects(
     Efron ties); the other scales are weighted means and ratios with M-estimation variance.
     """
     base = _described(data, measure, adjusted) | said
-    rows = [_mean_effect(data, measure, adjusted, scale, months) for scale in SCALES[measure.measure]]
+    rows = _mean_effects(data, measure, adjusted, months)
     if measure.measure == "time to":
         from clinops.analyse.survival import survival_effects
 
@@ -114,30 +117,43 @@ def _described(data: Dataset, measure: Measure, adjusted: Adjusted) -> Row:
     return row
 
 
-def _mean_effect(data: Dataset, measure: Measure, adjusted: Adjusted, scale: Scale, months: Floats | None) -> Row:
-    from clinops.stats.weighted_effects import weighted_effect
+def _mean_effects(data: Dataset, measure: Measure, adjusted: Adjusted, months: Floats | None) -> list[Row]:
+    """One row a scale; a difference and a ratio of the same values share them."""
+    from clinops.stats.weighted_effects import contrast
+
+    made: dict[tuple[float, str | None], ArmValues] = {}
+    left = int((~np.isfinite(data.column(measure)) & (adjusted.weights > 0)).sum())
+    rows = []
+    for scale in SCALES[measure.measure]:
+        key = (scale.per, scale.denominator)
+        if key not in made:
+            made[key] = _arm_values(data, measure, adjusted, scale, months)
+        effect = contrast(made[key], scale.contrast, cluster=adjusted.cluster, conf_level=LEVEL)[0]
+        left_out = f"{left} rows without a value were left out" if left else ""
+        note = "; ".join(part for part in (effect.note, left_out) if part)
+        rows.append({
+            "scale": scale.name, "unit": scale.unit, "value_exposed": effect.value_exposed,
+            "value_comparator": effect.value_comparator, "estimate": effect.estimate,
+            "std_error": effect.std_error, "se_kind": _se_kind(effect.se_kind, adjusted),
+            "conf_low": effect.conf_low, "conf_high": effect.conf_high, "p_value": effect.p_value,
+            "note": note or ("not estimable" if np.isnan(effect.estimate) else None),
+        })  # fmt: skip
+    return rows
+
+
+def _arm_values(
+    data: Dataset, measure: Measure, adjusted: Adjusted, scale: Scale, months: Floats | None
+) -> ArmValues:  # fmt: skip
+    from clinops.stats.weighted_effects import weighted_values
 
     y = data.column(measure) * scale.per
     keep = np.isfinite(y)
-    whole = bool(keep.all())
-    known = adjusted.known_weights or not whole
-    effect = weighted_effect(
-        np.where(keep, y, 0.0), data.exposed,
+    known = adjusted.known_weights or not keep.all()
+    return weighted_values(
+        np.where(keep, y, 0.0)[:, None], data.exposed,
         adjusted.balancing if not known else np.where(keep, adjusted.weights, 0.0),
-        propensity=None if known else adjusted.propensity, cluster=adjusted.cluster,
-        denominator=_denominator(data, measure, scale, months), scale=scale.contrast,
+        propensity=None if known else adjusted.propensity, denominator=_denominator(data, measure, scale, months),
     )  # fmt: skip
-    left = int((~keep & (adjusted.weights > 0)).sum())
-    note = "; ".join(
-        part for part in (effect.note, f"{left} rows without a value were left out" if left else "") if part
-    )
-    return {
-        "scale": scale.name, "unit": scale.unit, "value_exposed": effect.value_exposed,
-        "value_comparator": effect.value_comparator, "estimate": effect.estimate, "std_error": effect.std_error,
-        "se_kind": _se_kind(effect.se_kind, adjusted), "conf_low": effect.conf_low, "conf_high": effect.conf_high,
-        "p_value": effect.p_value,
-        "note": note or ("not estimable" if np.isnan(effect.estimate) else None),
-    }  # fmt: skip
 
 
 def _se_kind(kind: str, adjusted: Adjusted) -> str:
