@@ -160,4 +160,5 @@ def whole(name: str, given: Any, low: int | None = None, high: int | None = None
     if isinstance(given, bool) or not isinstance(given, int):
         raise DefinitionError(f"{name} is {shown(given)}; give a whole number.")
     if (low is not None and given < low) or (high is not None and given > high):
-        raise DefinitionError(f"{name} is {given}; it must lie between {low} and {high}.")
+        limits = f"be {low} or more" if high is None else f"lie between {low} and {high}"
+        raise DefinitionError(f"{name} is {given}; it must {limits}.")
