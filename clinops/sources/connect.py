@@ -118,7 +118,12 @@ def _open_file(path: Path, schemas: Sequence[str]) -> tuple[Engine, str, str]:
         engine.attach_file(path.resolve(), schemas)
     except DataError as error:
         engine.close()
-        raise SourceError(f"{path.name} cannot be opened as a DuckDB file: {error}") from None
+        newer = (
+            " A newer DuckDB wrote it: with that one, EXPORT DATABASE 'folder' (FORMAT parquet), and open the folder."
+            if "version number" in str(error)
+            else ""
+        )
+        raise SourceError(f"{path.name} cannot be opened as a DuckDB file: {error}{newer}") from None
     except BaseException:
         engine.close()
         raise

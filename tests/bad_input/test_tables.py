@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -184,6 +187,21 @@ def test_a_database_of_something_else(tmp_path):
         connection.execute("CREATE TABLE orders AS SELECT 1 AS id")
     with pytest.raises(SourceError, match=r"shop is not an OMOP CDM that can be analysed: .*Found: orders"):
         connect(tmp_path / "shop.duckdb")
+
+
+HEADERS_OF_DUCKDB_2 = (
+    "eNrt16EOglAUxvELGGwkC/MVZFzHxjUZxKRuFBNE2XgCRvINLM5k8HkMFhNOH8AnMGtgjs0JoxDY/r/y7ZyznXDaUZYWmPl2769ni6chGknHtmPL6rna"
+    "eEpKN5449XvOx8PosRvk1/vl9FpGiQAAAAAAAK24eVk2DP2p9n+sl/1eEf0i5pwOAAAAAICu/f+rb/3+Ifj/AQAAAADovA+zTyim"
+)
+"""The first 12,288 bytes of a database that DuckDB 2.0.1 wrote."""
+
+
+@pytest.mark.skipif(not duckdb.__version__.startswith("1."), reason="this DuckDB can read the file")
+def test_a_duckdb_file_of_a_newer_version(tmp_path):
+    path = tmp_path / "newer.duckdb"
+    path.write_bytes(zlib.decompress(base64.b64decode(HEADERS_OF_DUCKDB_2)))
+    with pytest.raises(SourceError, match=r"version number 69.*EXPORT DATABASE 'folder' \(FORMAT parquet\), and open"):
+        connect(path)
 
 
 def test_a_server_with_no_records_for_this_role(postgres_server):
