@@ -117,6 +117,9 @@ class Engine(ABC):
 
     def types(self) -> Any:
         """Return ibis' translation between its types and the database's."""
+        # sqlglot keeps the generator of a dialect as it is when first used, and printing a type uses it: what ibis
+        # adds to the dialects must be there before, or dates would print as functions that PostgreSQL does not have.
+        import ibis.backends.sql.dialects  # noqa: F401
         from ibis.backends.sql.datatypes import DuckDBType, PostgresType
 
         return {"duckdb": DuckDBType, "postgres": PostgresType}[self.dialect]
