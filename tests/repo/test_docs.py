@@ -26,7 +26,7 @@ from clinops.study import NUMBERS, ORDER, Study
 from tests.repo.files import ROOT, modules, texts
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-DOCUMENTS = sorted(name for name in texts() if re.fullmatch(r"docs/.*\.md", name))
+DOCUMENTS = sorted(name for name in texts() if name == "README.md" or re.fullmatch(r"docs/.*\.md", name))
 
 
 def document(name: str) -> str:
