@@ -11,6 +11,7 @@ from clinops.analyse.capture import capture_of
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.effects import MAIN
 from clinops.analyse.exhibits.effects import effect_frame, pick
+from clinops.analyse.verdict import worthwhile_in
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.results.result import Column, Figure, Result
@@ -55,8 +56,7 @@ def detectable_sentence(found: tuple[float, str] | None, measure: Measure | None
     seen = f"{words.number(size)} {unit}" if np.isfinite(size) else "no difference at all"
     worth = "the protocol does not say which difference would be worth having"
     if measure.worthwhile is not None:
-        scale = 1000 if unit.startswith("per 1,000") else 1
-        worth = f"the smallest worth having is {words.number(measure.worthwhile * scale)}"
+        worth = f"the smallest worth having is {words.number(worthwhile_in(measure, unit) or 0)}"
     return f"With these persons a difference of {seen} in {measure.name.lower()} could be seen (power 80%); {worth}."
 
 
@@ -118,11 +118,11 @@ def strip(estimates: pd.DataFrame, protocol: Protocol, truth: float | None) -> R
         rows.append({"label": "Truth (simulated)", "estimate": truth, "low": np.nan, "high": np.nan})
     frame = pd.DataFrame(rows).drop_duplicates("label", ignore_index=True)
     said = pick_unit(estimates, primary, scale)
-    per = 1000 if said.startswith("per 1,000") else 1
+    worthwhile = worthwhile_in(primary, said)
     side = 1 if primary.better == "higher" else -1
     options = {
         "unit": said, "null": 0.0, "better": primary.better,
-        "worthwhile": None if primary.worthwhile is None else side * primary.worthwhile * per,
+        "worthwhile": None if worthwhile is None else side * worthwhile,
     }  # fmt: skip
     columns = (
         Column("label", "Comparison"),

@@ -43,11 +43,11 @@ def survival_effects(data: Dataset, measure: Measure, adjusted: Adjusted) -> lis
     Without an end to the window, the risks are those at the last day to which both arms are followed.
     """
     fitted = curves(data, measure, adjusted)
-    risks = _risks(data, fitted, _horizon(measure, fitted), adjusted)
+    risks = _risks(data, fitted, follow_up_end(measure, fitted), adjusted)
     return [*risks, _hazard_ratio(data, measure, adjusted)]
 
 
-def _horizon(measure: Measure, fitted: dict[str, SurvivalCurve]) -> float:
+def follow_up_end(measure: Measure, fitted: dict[str, SurvivalCurve]) -> float:
     """The day of follow-up, counted from the start of the window, at which the risks are read."""
     window = measure.window
     if window is not None and window.end is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.adjust import Adjusted
-from clinops.analyse.dataset import Dataset
+from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.design import Term, balance_design
 from clinops.define.protocol import Protocol
 from clinops.results.result import Check, Column, Figure, Result
@@ -147,7 +147,7 @@ def overlap(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Result:
     import pandas as pd
 
     score = adjusted.propensity.score if adjusted.propensity is not None else np.full(len(data), 0.5)
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = _edges(score, data, protocol.min_cell)
     frame = pd.DataFrame({"low": edges[:-1], "high": edges[1:]})
     for name, arm in (("exposed", data.exposed), ("comparator", ~data.exposed)):
         frame[f"n_{name}"] = np.histogram(score[arm], edges)[0]
@@ -174,6 +174,21 @@ def overlap(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Result:
                   sentence=sentence, figure=figure, alt=sentence)  # fmt: skip
 
 
+def _edges(score: Floats, data: Dataset, min_cell: int) -> Floats:
+    """Ends of as many bins as may be shown.
+
+    The bins of an arm add up to its size, which is printed. So small counts are safe only where several are
+    hidden and their sum leaves each of them open; else the bins are made wider.
+    """
+    for bins in range(BINS, 1, -1):
+        edges = np.linspace(0, 1, bins + 1)
+        counts = [np.histogram(score[arm], edges)[0] for arm in (data.exposed, ~data.exposed)]
+        hidden = [count[(count > 0) & (count < min_cell)] for count in counts]
+        if all(len(h) == 0 or (len(h) > 1 and len(h) < h.sum() < (min_cell - 1) * len(h)) for h in hidden):
+            return edges
+    return np.array([0.0, 1.0])
+
+
 def effective_sizes(data: Dataset, adjusted: Adjusted) -> dict[str, float]:
     """Kish's effective sample size of each arm under the weights."""
     from clinops.stats.weighting import effective_sample_size
@@ -196,7 +211,7 @@ def balance_check(found: Balances, protocol: Protocol) -> Check:
     )
     return Check(
         "check_balance", "Are the arms alike on the covariates?", frame, columns,
-        sentence=f"The largest standardised difference left is {worst:.2f}; the threshold is {threshold:g}.",
+        sentence=f"The largest standardised difference left is {worst:.3f}; the threshold is {threshold:g}.",
         observed=worst, threshold=threshold, passed=bool(worst <= threshold),
         why="A covariate that still differs can explain a difference in outcome.",
     )  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import Dataset
-from clinops.analyse.survival import curves
+from clinops.analyse.survival import curves, follow_up_end
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.results.result import Column, Figure, Result
@@ -28,7 +28,7 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
     import pandas as pd
 
     fitted = curves(data, measure, adjusted)
-    horizon = int(measure.window.end if measure.window and measure.window.end else np.nanmax(data.days(measure)))
+    horizon = int(follow_up_end(measure, fitted))
     landmarks = _landmarks(horizon)
     parts = []
     for name, arm in (("exposed", True), ("comparator", False)):

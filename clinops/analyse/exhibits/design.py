@@ -214,13 +214,14 @@ def funnel(protocol: Protocol, baseline: Baseline) -> Result:
         Column("stage", "Stage"),
         Column("n", "Persons", "percent", "n/eligible (%)", denominator="eligible"),
     )
+    drawn = frame.rename(columns={"stage": "step", "n": "persons"})[["arm", "step", "persons"]]
     exposed = frame[frame["arm"] == protocol.exposed.name]
     parts = [f"{row['stage'].lower()} {row['n']:,}" for _, row in exposed.iterrows()]
     return Result(
         "funnel", title, frame, columns, ("People choose to activate and to engage: those who do differ from those who "
         "do not, so this is a description and not an effect.",),
         f"Of {protocol.exposed.name}: {', '.join(parts)}.", group_by="arm",
-        figure=None,
+        figure=Figure("funnel_steps", drawn, counts=("persons",)),
     )  # fmt: skip
 
 

@@ -200,13 +200,19 @@ def ladder(estimates: pd.DataFrame, protocol: Protocol, currency: str) -> Result
     )  # fmt: skip
     figure = Figure(
         "forest", _as_forest(frame, "adjustment"),
-        {"scale": "linear", "null": 0.0, "xlabel": f"Difference, {_unit(frame)} (95% CI)"},
+        _linear(protocol, _unit(frame)),
         counts=("n_exposed", "n_comparator"), of=dict.fromkeys(_ENDS, ("n_exposed", "n_comparator")),
     )  # fmt: skip
     name = protocol.primary.name if protocol.primary else "the primary outcome"
     sentence = f"{name} under {len(frame)} ways of comparing, from naive to the main analysis."
     return Result("ladder", f"From naive to adjusted: {name}", frame, columns, sentence=sentence, figure=figure,
                   alt=sentence, notes=_rows_notes(frame))  # fmt: skip
+
+
+def _linear(protocol: Protocol, unit: str) -> dict[str, Any]:
+    """Options of a forest of differences."""
+    return {"scale": "linear", "null": 0.0, "xlabel": f"Difference, {unit} (95% CI)",
+            "exposed": protocol.exposed.name, "comparator": protocol.comparator.name}  # fmt: skip
 
 
 def _as_forest(frame: pd.DataFrame, label: str) -> pd.DataFrame:
@@ -248,7 +254,7 @@ def subgroups(
     )  # fmt: skip
     data = _as_forest(frame.drop(columns="label").assign(adjustment=frame["label"]), "adjustment")
     figure = Figure(
-        "forest", data, {"scale": "linear", "null": 0.0, "xlabel": f"Difference, {_unit(frame)} (95% CI)"},
+        "forest", data, _linear(protocol, _unit(frame)),
         counts=("n_exposed", "n_comparator"), of=dict.fromkeys(_ENDS, ("n_exposed", "n_comparator")),
     )  # fmt: skip
     sentence = (
@@ -281,7 +287,7 @@ def sensitivity(estimates: pd.DataFrame, protocol: Protocol, currency: str) -> R
     )  # fmt: skip
     figure = Figure(
         "forest", _as_forest(frame.drop(columns="adjustment").rename(columns={"label": "adjustment"}), "adjustment"),
-        {"scale": "linear", "null": 0.0, "xlabel": f"Difference, {_unit(frame)} (95% CI)"},
+        _linear(protocol, _unit(frame)),
         counts=("n_exposed", "n_comparator"), of=dict.fromkeys(_ENDS, ("n_exposed", "n_comparator")),
     )  # fmt: skip
     same = np.sign(frame["estimate"].dropna()).nunique() <= 1
