@@ -271,7 +271,7 @@ def _ranked(times: Floats) -> tuple[Floats, Ints]:
     # Whole days over some years: a table of days is many times faster than sorting the rows.
     days = (times - low).astype(np.int64)
     found, upto = _counted(days, int(high - low) + 1, len(times))
-    return found + low, upto(days) - 1
+    return found.astype(np.float64) + low, upto(days) - 1
 
 
 def _counted(keys: Ints, size: int, n: int) -> tuple[Ints, Callable[[Ints], Ints]]:
