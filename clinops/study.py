@@ -61,7 +61,9 @@ class Study:
         self.truth_file = None if truth is None else Path(truth)
         self.findings: Findings = protocol.lint(source)
         self.findings.raise_if_stopped()
-        self._gallery = Gallery(NUMBERS, synthetic=source.synthetic, min_cell=protocol.min_cell)
+        self._gallery = Gallery(
+            NUMBERS, synthetic=source.synthetic, min_cell=protocol.min_cell, everything=self._everything
+        )
 
     # --- stages ---------------------------------------------------------------------------------
 
@@ -420,6 +422,12 @@ class Study:
         """Every exhibit of the report, in its order."""
         page = self.front_page.results
         return (*page, *(getattr(self, name) for name in ORDER), *self.checks)
+
+    def _everything(self) -> None:
+        """Ask for every exhibit; what was made of them before they were protected is not kept."""
+        _ = self.exhibits
+        for made in ("front_page", "verdict"):
+            self.__dict__.pop(made, None)
 
     def write(self, folder: str | Path | None = None) -> Path | None:
         """Write results, tables, figures and protocol into a folder.

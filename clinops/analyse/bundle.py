@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.exhibits.gallery import RUN_FOLDER
 from clinops.define.findings import Findings
 from clinops.define.protocol import Protocol
 from clinops.results.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RUN_FOLDER = "CLINOPS_RUN_DIR"
-"""Set by the runner: its temporary folder, which becomes the report's folder when the run is whole."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ def facts(protocol: Protocol, source: Any, data: Dataset) -> dict[str, str]:
     which = {e.which for e in (exposed.entry, comparator.entry)}
     rules = ", ".join(sorted(word for word in which if word not in zero.lower()))
     counts = [
-        f"{int(arm.sum()):,} {name}" for arm, name in ((data.exposed, exposed.name), (~data.exposed, comparator.name))
+        f"{_persons(int(arm.sum()), protocol.min_cell)} {name}"
+        for arm, name in ((data.exposed, exposed.name), (~data.exposed, comparator.name))
     ]
     rule = f"; {protocol.follow_up.capture}" if protocol.follow_up.capture else ""
     return {
@@ -46,6 +47,10 @@ def facts(protocol: Protocol, source: Any, data: Dataset) -> dict[str, str]:
         "n": " and ".join(counts),
         "capture": f"{source.name}: {capture_of(source)}{rule}",
     }
+
+
+def _persons(n: int, min_cell: int) -> str:
+    return f"<{min_cell}" if 0 < n < min_cell else f"{n:,}"
 
 
 def detectable_sentence(found: tuple[float, str] | None, measure: Measure | None, currency: str) -> str:

@@ -40,7 +40,9 @@ class Profile:
         choice("arm", arm, ("exposed", "comparator"))
         self.protocol, self.source, self.arm = protocol, source, arm
         self.definition = protocol.exposed if arm == "exposed" else protocol.comparator
-        self._gallery = Gallery(NUMBERS, synthetic=source.synthetic, min_cell=min_cell)
+        self._gallery = Gallery(
+            NUMBERS, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits
+        )
 
     @property
     def records(self) -> Any:

@@ -30,7 +30,9 @@ class Quality:
 
     def __init__(self, source: Source, min_cell: int = 11) -> None:
         self.source = source
-        self._gallery = Gallery(NUMBERS, synthetic=source.synthetic, min_cell=min_cell)
+        self._gallery = Gallery(
+            NUMBERS, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits
+        )
 
     @cached_property
     def frame(self) -> pd.DataFrame:

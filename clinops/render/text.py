@@ -112,6 +112,8 @@ def p_value(value: float, style: NumberStyle = DEFAULT) -> str:
         text = "<0.001"
     elif value > 0.99:
         text = ">0.99"
+    elif value < 0.05 <= round(value, 3):
+        text = f"{value:.4f}" if round(value, 4) < 0.05 else "<0.05"
     elif value < 0.01 or (value < 0.05 <= round(value, 2)):
         text = f"{value:.3f}"
     else:

@@ -161,7 +161,7 @@ def overlap(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Result:
         f"{_arm(protocol, 'comparator')}."
     )
     columns = (
-        Column("low", "Score from", "number2"), Column("high", "to", "number2"),
+        Column("low", "Score from", "number2", of=()), Column("high", "to", "number2", of=()),
         Column("n_exposed", _arm(protocol, "exposed"), "count", "n"),
         Column("n_comparator", _arm(protocol, "comparator"), "count", "n"),
     )  # fmt: skip
