@@ -22,10 +22,12 @@ from clinops.define.findings import Findings
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.define.windows import Window
+from clinops.errors import DefinitionError, unknown
 from clinops.results.result import Check, Result
 
 if TYPE_CHECKING:
     import pandas as pd
+    from lifelines import KaplanMeierFitter
 
     from clinops.build.cohorts import Cohort
     from clinops.build.rows import Baseline, Outcomes
@@ -272,6 +274,23 @@ class Study:
                 "survival", "Cumulative risk", "The protocol has no time to an event that these records give."
             )
         return curves.survival(self.data, self.protocol, chosen, self.adjusted)
+
+    def kaplan_meier(self, outcome: str) -> dict[str, KaplanMeierFitter]:
+        """Unadjusted survival of one outcome as fitted lifelines models, by arm.
+
+        Unlike the exhibits these hold numbers as they are, small ones included: look, but do not publish.
+
+        Raises
+        ------
+        DefinitionError : no outcome of that name that is a time to an event.
+        """
+        from clinops.analyse.survival import fitters
+
+        timed = {m.name: m for m in self.protocol.outcomes if m.measure == "time to" and self.data.has(m)}
+        if outcome not in timed:
+            raise DefinitionError(unknown("outcome that is a time to an event", outcome, timed))
+        names = {"exposed": self.protocol.exposed.name, "comparator": self.protocol.comparator.name}
+        return fitters(self.data, timed[outcome], names)
 
     @property
     def cost_trend(self) -> Result:

@@ -12,6 +12,8 @@ from clinops.analyse.dataset import Dataset, Floats
 from clinops.define.measures import Measure
 
 if TYPE_CHECKING:
+    from lifelines import KaplanMeierFitter
+
     from clinops.stats.survival import SurvivalCurve
 
 Z = 1.959963984540054
@@ -34,6 +36,23 @@ def curves(data: Dataset, measure: Measure, adjusted: Adjusted) -> dict[str, Sur
             data.days(measure)[rows], data.column(measure)[rows], weights=_weights(adjusted, rows),
             robust=None if plain else True, cluster=None if plain else adjusted.cluster[rows], conf_type="log-log",
         )  # fmt: skip
+    return found
+
+
+def fitters(data: Dataset, measure: Measure, names: dict[str, str]) -> dict[str, KaplanMeierFitter]:
+    """The unadjusted curves as fitted lifelines models, by arm: for who would go on with a tool they know.
+
+    Parameters
+    ----------
+    names : "exposed" and "comparator" -> what the arm is called.
+    """
+    from lifelines import KaplanMeierFitter
+
+    found = {}
+    for name, arm in ARMS:
+        rows = (data.exposed == arm) & (data.days(measure) > 0)
+        model = KaplanMeierFitter(label=names[name])
+        found[name] = model.fit(data.days(measure)[rows], data.column(measure)[rows])
     return found
 
 

@@ -350,3 +350,17 @@ def test_one_cluster_gives_no_error() -> None:
         assert not nothing(found[scale]["estimate"])
         assert nothing(found[scale]["std_error"])
         assert "no standard error" in found[scale]["note"]
+
+
+def test_fitted_lifelines_models_are_our_curves() -> None:
+    """The familiar face says what the exhibits say: both are the product-limit estimate."""
+    from clinops.analyse.survival import fitters
+
+    data = dataset(
+        [1, 1, 1, 1, 0, 0, 0, 0],
+        outcomes={TIME: ([1, 0, 1, 1, 0, 1, 1, 0], [5, 8, 8, 30, 2, 2, 9, 40])},
+    )
+    ours = curves(data, TIME, adjust(data, (), co.crude()))
+    for name, model in fitters(data, TIME, {"exposed": "Offered", "comparator": "Not offered"}).items():
+        at = np.array([1.0, 2.0, 5.0, 8.0, 9.0, 30.0])
+        assert model.survival_function_at_times(at).to_numpy() == pytest.approx(ours[name].at(at).survival, abs=1e-12)
