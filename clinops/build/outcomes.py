@@ -16,6 +16,7 @@ from clinops.build.follow_up import Followed, follow
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, SCORE_KINDS, Measure
 from clinops.define.protocol import Protocol
 from clinops.define.windows import Window
+from clinops.errors import DefinitionError
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,11 @@ def outcomes(protocol: Protocol, baseline: Baseline) -> Outcomes:
     for measure in [m for m in possible if windows[m.id] is None]:
         lost.append((measure, f"Its window ({measure.window}) lies outside the follow-up ({followed.window})."))
         possible.remove(measure)
+    about = _follow_up_columns(followed)
+    _refuse_taken(possible, about)
     columns, notes = _columns(entries, followed, possible, {m.id: w for m in possible if (w := windows[m.id])})
     return Outcomes(
-        pd.DataFrame(_follow_up_columns(followed) | columns),
+        pd.DataFrame(about | columns),
         tuple(lost),
         (*followed.set_aside, *_trimmed(possible, windows), *notes),
         followed,
@@ -88,6 +91,15 @@ def _impossible(measure: Measure, source: Any) -> str:
 def _trimmed(possible: list[Measure], windows: dict[str, Window | None]) -> list[Note]:
     cut = [m for m in possible if m.window is not None and windows[m.id] != m.window]
     return [(f"Outcome {m.name!r} cut to {windows[m.id]}", 1, "Outcomes count within the follow-up only.") for m in cut]
+
+
+def _refuse_taken(measures: list[Measure], columns: dict[str, Any]) -> None:
+    """An outcome may not take the name of a column that says how long the person was followed."""
+    for measure in measures:
+        if measure.id in columns:
+            raise DefinitionError(
+                f"An outcome is called {measure.name!r}, as a column of the follow-up is; give it another name=."
+            )
 
 
 def _follow_up_columns(followed: Followed) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 import clinops as co
-from clinops.errors import DataError
+from clinops.errors import DataError, DefinitionError
 from tests.conftest import tiny
 from tests.spec.support import (
     analysis,
@@ -219,3 +219,9 @@ def test_without_a_death_table_death_is_not_possible_and_all_are_followed(any_so
     assert ends(outcomes, baseline) == {1: (10, "window")}
     assert "dead" not in outcomes.frame
     assert [(m.name, why) for m, why in outcomes.not_possible] == [("dead", "The records hold no death (table death).")]
+
+
+def test_an_outcome_may_not_take_the_name_of_a_follow_up_column(any_source):
+    source = any_source(tiny(drug_exposure=[*took(1, INDEX), someone_else()], condition_occurrence=bled(1, INDEX)))
+    with pytest.raises(DefinitionError, match="An outcome is called 'End day'"):
+        analysis(source, outcomes=(co.count(bleed, name="End day"),))
