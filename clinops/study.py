@@ -141,7 +141,7 @@ class Study:
         """Member-months of each row within a measure's window."""
         from clinops.analyse.months import member_months
 
-        start = float((measure.window.start if measure.window else None) or 1)
+        start = 1.0 if measure.window is None or measure.window.start is None else float(measure.window.start)
         index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
         return member_months(index, np.full(len(data), start), start + data.days(measure) - 1)
 
@@ -375,7 +375,10 @@ class Study:
         """Gross, fee and net per exposed person; a sentence where there is no money in the records."""
         from clinops.analyse.money import fee_per_exposed, money_table
 
-        fee = fee_per_exposed(self.data, self.protocol, self.adjusted, self._activation)
+        activated = self._activation
+        # Nobody's activation is more likely a gap in the records than a programme that cost nothing.
+        known = activated is None or bool(np.isfinite(activated).any())
+        fee = fee_per_exposed(self.data, self.protocol, self.adjusted, activated) if known else None
         made = money_table(self.estimates, self.protocol, fee, self.currency)
         return made if isinstance(made, str) else self._show("money", lambda: made)
 

@@ -64,6 +64,12 @@ def fee_per_exposed(
     return float(programme.fee * np.average(units[rows], weights=adjusted.weights[rows]))
 
 
+def _no_fee(protocol: Protocol) -> str:
+    if protocol.programme is None or protocol.programme.fee is None:
+        return "The protocol states no programme fee"
+    return "No activation is in these records, so what the fee comes to is not known"
+
+
 def money_table(estimates: pd.DataFrame, protocol: Protocol, fee: float | None, unit: str) -> Result | str:
     """Gross effect, fee and net effect per exposed person; or a sentence why there is none."""
     import pandas as pd
@@ -83,7 +89,7 @@ def money_table(estimates: pd.DataFrame, protocol: Protocol, fee: float | None, 
         Column("line", f"Per person over {measure.window}"),
         Column("estimate", "Difference (95% CI)", "money", unit, low="low", high="high"),
     )
-    fee_said = "" if fee is not None else " The protocol states no programme fee, so no net effect is shown."
+    fee_said = "" if fee is not None else f" {_no_fee(protocol)}, so no net effect is shown."
     last = frame.iloc[-1]
     said = f"{last['line'].split(':')[0]}: {words.number(float(last['estimate']), 0)} {unit} per person."
     sentence = (

@@ -142,7 +142,10 @@ def perform(plan: Plan, on_cell: Callable[[int, int], None] = lambda done, total
     made = _make_folder(plan.out)
     work = plan.out / f".running-{secrets.token_hex(6)}"
     try:
-        work.mkdir()
+        try:
+            work.mkdir()
+        except OSError as problem:
+            raise RunError(f"Cannot write to {str(plan.out)!r}: {problem.strerror}.") from problem
         return _perform(plan, work, on_cell)
     finally:
         shutil.rmtree(work, ignore_errors=True)  # renamed away where all went well

@@ -172,3 +172,10 @@ class Records:
 )  # fmt: skip
 def test_a_currency_is_named_where_the_records_name_one(concepts: tuple[int | None, ...] | None, expected: str) -> None:
     assert currency(Records(concepts)) == expected
+
+
+def test_an_activation_that_no_record_holds_leaves_the_fee_unknown() -> None:
+    """A fee of nothing would make the net effect look as good as the gross one."""
+    found = money(None, how=charged(120))
+    assert isinstance(found, Result)
+    assert len(found.frame) == 1 and "what the fee comes to is not known" in found.sentence
