@@ -95,8 +95,8 @@ class Quality:
         columns = (
             Column("check", "Check"),
             Column("count", "Rows concerned", "percent", "n/all (%)", denominator="denominator"),
-            Column("limit", "Passes up to", "fraction", missing="not judged"),
-            Column("passed", "Verdict", "verdict"), Column("why", "Why it matters"),
+            Column("limit", "Passes up to", "fraction", of=(), missing="–"),
+            Column("passed", "Verdict", "verdict", of=(), missing=VERDICTS[None]), Column("why", "Why it matters"),
         )  # fmt: skip
         said = f"{len(frame)} checks of {frame['table'].nunique()} tables; a failed one says what to live with."
         return Result("quality_checks", "Every check", frame, columns, sentence=said, group_by="table")

@@ -174,7 +174,7 @@ def _command(commands: Any, name: str, function: Any, text: str, example: str) -
 
 def _add_run(commands: Any) -> None:
     example = (
-        "clinops run evaluation -p index_year 2022 -p site NO --out reports\n"
+        "clinops run evaluation -p source data/gibleed -p follow_up_days 30 --out reports\n"
         "  clinops run my/notebook.ipynb -f params.yaml --run-id march --replace"
     )
     parser = _command(commands, "run", _run, "run a notebook and write its report", example)
