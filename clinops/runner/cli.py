@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="clinops",
         description="Evaluations of digital care programmes, from raw records to a report.",
         epilog="exit codes: 0 done, 1 a run or a check failed, 2 the request was wrong and nothing was written\n"
-        "example:    clinops run evaluation -p index_year 2022",
+        "example:    clinops run evaluation -p follow_up_days 30",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"clinops-kit {__version__}")
