@@ -17,6 +17,9 @@ _MAX_ITERATIONS = 100
 _STEP_SMALL = 1e-10  # largest change of the linear predictor's unit-scaled coefficients at convergence
 _STEP_DRIFT = 1e-3  # a coefficient still moving by this much when the deviance stands still has no finite MLE
 _ALIASED = 1e-7  # R's `qr` tolerance: a column this close to the span of earlier ones carries no information
+_INDEPENDENT = (
+    0.05  # what is left of every column, of length 1, after those before it: then nothing is close to aliased
+)
 _SE_KINDS = ("model", "HC0", "HC1", "HC3")
 
 
@@ -265,7 +268,7 @@ def independent_columns(design: Floats) -> tuple[Ints, Ints]:
         block = design[:, keep]
         norm = np.sqrt((block**2).sum(axis=0))
         diagonal = np.zeros(keep.size)
-        upper = np.asarray(np.linalg.qr(block / np.where(norm > 0, norm, 1.0), mode="r"))
+        upper = _triangle(block / np.where(norm > 0, norm, 1.0))
         rows = min(upper.shape)
         diagonal[:rows] = np.abs(np.diag(upper))
         bad = np.flatnonzero((diagonal < _ALIASED) | (norm == 0))
@@ -275,6 +278,21 @@ def independent_columns(design: Floats) -> tuple[Ints, Ints]:
         keep = np.delete(keep, bad[0])
     aliased = np.setdiff1d(np.arange(design.shape[1]), keep)
     return keep.astype(np.int64), aliased.astype(np.int64)
+
+
+def _triangle(columns: Floats) -> Floats:
+    """R of the QR decomposition of columns of length one, up to the signs of its rows.
+
+    Columns that are far from dependent give it through their cross-product, at a tenth of the price and
+    to at least ten digits; others through Householder's reflections, which lose none.
+    """
+    try:
+        lower = np.linalg.cholesky(columns.T @ columns)
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.qr(columns, mode="r"))
+    if np.diag(lower).min(initial=1.0) > _INDEPENDENT:
+        return np.asarray(lower.T)
+    return np.asarray(np.linalg.qr(columns, mode="r"))
 
 
 def _checked(
@@ -402,10 +420,10 @@ def _assemble(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Famil
 
 
 def _bread(weighted: Floats) -> tuple[Floats, Floats]:
-    """Inverse of the cross-product of an (n, k) matrix and the diagonal of its hat matrix, through QR."""
+    """Inverse of the cross-product of an (n, k) matrix and the diagonal of its hat matrix."""
     scale = np.sqrt((weighted**2).sum(axis=0))
     scale = np.where(scale > 0, scale, 1.0)
-    upper = np.asarray(np.linalg.qr(weighted / scale, mode="r"))
+    upper = _triangle(weighted / scale)
     inverse: Floats = np.asarray(np.linalg.pinv(upper, rcond=1e-15), dtype=float)
     leverage: Floats = ((weighted / scale @ inverse) ** 2).sum(axis=1)
     bread: Floats = (inverse @ inverse.T) / np.outer(scale, scale)
