@@ -17,9 +17,7 @@ _MAX_ITERATIONS = 100
 _STEP_SMALL = 1e-10  # largest change of the linear predictor's unit-scaled coefficients at convergence
 _STEP_DRIFT = 1e-3  # a coefficient still moving by this much when the deviance stands still has no finite MLE
 _ALIASED = 1e-7  # R's `qr` tolerance: a column this close to the span of earlier ones carries no information
-_INDEPENDENT = (
-    0.05  # what is left of every column, of length 1, after those before it: then nothing is close to aliased
-)
+_INDEPENDENT = 0.05  # a column of length 1 that keeps this much beside those before it is far from aliased
 _SE_KINDS = ("model", "HC0", "HC1", "HC3")
 
 
