@@ -71,11 +71,12 @@ class Answers:
 
     def __str__(self) -> str:
         off, crude = self.estimate - self.truth, self.crude - self.truth
+        also = "" if np.isnan(self.expected) else f", expected {self.covers(self.expected)}"
         parts = (
             f"{self.outcome:<16} truth {self.truth.mean():9.2f}",
             f"error {off.mean():8.2f} (z {self.z_of(self.estimate):5.2f})",
             f"SD {off.std(ddof=1):7.2f}, mean SE {self.error.mean():7.2f}",
-            f"covers own truth {self.covers(self.truth)}, expected {self.covers(self.expected)} of {len(off)}",
+            f"covers own truth {self.covers(self.truth)}" + also + f" of {len(off)}",
             f"crude error {crude.mean():8.2f} (z {self.z_of(self.crude):5.1f})",
         )
         return "  ".join(parts)
