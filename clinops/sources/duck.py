@@ -40,8 +40,6 @@ class DuckEngine(Engine):
         self._connection = duckdb.connect(config=config)
         # DuckDB draws its own bar on long queries, which would stand in a report; the runner shows progress.
         self._connection.execute("SET enable_progress_bar = false")
-        # Where DuckDB takes its host for interactive it draws a bar after two seconds, in a report's cells too.
-        self._connection.execute("SET enable_progress_bar = false")
         self._closer = weakref.finalize(self, self._connection.close)
 
     def execute(self, sql: str) -> None:
