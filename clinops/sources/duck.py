@@ -38,8 +38,6 @@ class DuckEngine(Engine):
         if share := os.environ.get("CLINOPS_JOBS"):
             config["threads"] = share
         self._connection = duckdb.connect(config=config)
-        # DuckDB draws its own bar on long queries, which would stand in a report; the runner shows progress.
-        self._connection.execute("SET enable_progress_bar = false")
         self._closer = weakref.finalize(self, self._connection.close)
 
     def execute(self, sql: str) -> None:

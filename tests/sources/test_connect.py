@@ -468,14 +468,3 @@ def test_a_csv_cut_in_the_middle_of_a_row(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(SourceError, match="The table person cannot be read to its end"):
         connect(tmp_path)
-
-
-def test_no_progress_bar_reaches_what_is_printed():
-    """`python -c` counts as interactive for DuckDB, as a notebook does; a bar there would differ from run to run."""
-    code = (
-        "from clinops.sources.duck import DuckEngine\n"
-        "engine = DuckEngine()\n"
-        "print(engine._connection.sql(\"select current_setting('enable_progress_bar')\").fetchall())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[(False,)]"
