@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import os
-import subprocess
-import sys
 from decimal import Decimal
 
 import duckdb
