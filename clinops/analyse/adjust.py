@@ -162,9 +162,9 @@ def _matched(
         replace=adjustment.replacement, seed=seed,
     )  # fmt: skip
     share = float(pairs.share_unmatched)
-    estimand = "average effect in the matched exposed" if share > 0 else ESTIMANDS["att"]
+    estimand = "average effect in the matched treated (exposed who found a match)" if share > 0 else ESTIMANDS["att"]
     if share > 0:
-        notes = (*notes, f"{pairs.n_unmatched_treated} of {int(fit.treated.sum())} exposed entries found no match.")
+        notes = (*notes, f"n = {pairs.n_unmatched_treated} of {int(fit.treated.sum())} exposed entries found no match.")
     joined = _joined(pairs.set_id, groups)
     label = "matched set" if np.array_equal(joined, pairs.set_id) else f"matched set and {name}"
     return Adjusted(

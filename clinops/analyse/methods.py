@@ -19,7 +19,7 @@ def methods(protocol: Protocol, source: Any, adjusted: Adjusted, version: str, a
         _source(source),
         _arms(protocol),
         _follow_up(protocol),
-        _covariates(protocol, adjusted, age_rule),
+        _covariates(protocol, adjusted, _counted(age_rule, protocol.min_cell)),
         _adjustment(protocol, adjusted),
         _outcomes(protocol),
         _conventions(protocol, version),
@@ -85,6 +85,12 @@ def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
         + f" {_age(age_rule)} Counts and costs entered as log(1 + x);"
         + " missing numbers as the mean with an indicator."
     )
+
+
+def _counted(rule: str, min_cell: int) -> str:
+    """The age rule with its count as it may be shown."""
+    kind, _, n = rule.partition(": ")
+    return f"{kind}: <{min_cell}" if n and 0 < int(n) < min_cell else rule
 
 
 def _age(rule: str) -> str:

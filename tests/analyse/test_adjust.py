@@ -117,8 +117,8 @@ def test_matching_equals_matchit() -> None:
 def test_who_found_no_match_is_said_and_names_the_estimand() -> None:
     made = adjusted(co.match())
     assert made.share_unmatched == pytest.approx(68 / 185)
-    assert made.estimand == "average effect in the matched exposed"
-    assert "68 of 185 exposed entries found no match." in made.notes
+    assert made.estimand == "average effect in the matched treated (exposed who found a match)"
+    assert "n = 68 of 185 exposed entries found no match." in made.notes
     everyone = adjusted(co.match(caliper=None))
     assert everyone.share_unmatched == 0
     assert everyone.estimand == "average effect in the exposed (ATT)"
