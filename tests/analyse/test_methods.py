@@ -67,7 +67,7 @@ def test_covariates_that_were_used_and_those_that_were_not() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "words"),
-    [("exact", "the date of birth."), ("year", "minus the year of birth"), 
+    [("exact", "the date of birth."), ("year", "minus the year of birth"),
      ("mixed: 834", "for 834 entries with only"), ("mixed: 7", "for <11 entries with only")],
 )  # fmt: skip
 def test_how_age_was_reckoned(rule: str, words: str) -> None:
