@@ -375,7 +375,7 @@ class Study:
         """Gross, fee and net per exposed person; a sentence where there is no money in the records."""
         from clinops.analyse.money import fee_per_exposed, money_table
 
-        activated = self._activation
+        activated = self.activation
         # Nobody's activation is more likely a gap in the records than a programme that cost nothing.
         known = activated is None or bool(np.isfinite(activated).any())
         fee = fee_per_exposed(self.data, self.protocol, self.adjusted, activated) if known else None
@@ -383,7 +383,7 @@ class Study:
         return made if isinstance(made, str) else self._show("money", lambda: made)
 
     @cached_property
-    def _activation(self) -> np.ndarray | None:
+    def activation(self) -> np.ndarray | None:
         """(n,) day of activation, NaN for none; None where the protocol names no activation."""
         from clinops.build import rows
 

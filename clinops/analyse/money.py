@@ -8,7 +8,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.adjust import Adjusted
-from clinops.analyse.dataset import Dataset
+from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.exhibits.effects import pick
 from clinops.analyse.months import months_started
 from clinops.define.measures import Measure
@@ -55,13 +55,25 @@ def fee_per_exposed(
     if programme is None or programme.fee is None:
         return None
     rows = data.exposed & (adjusted.weights > 0)
+    units = fee_units(data, programme.fee_per, activated)
+    return float(programme.fee * np.average(units[rows], weights=adjusted.weights[rows]))
+
+
+def fee_units(data: Dataset, fee_per: str, activated: np.ndarray | None) -> Floats:
+    """How many fees fall due for each row: one a person who activated, or one a started month from then on.
+
+    Parameters
+    ----------
+    data : both arms with outcomes. fee_per : "person" or "person-month".
+    activated : (n,) day of activation from index, NaN for none; None where every exposed person counts from day 0.
+    """
     since = np.zeros(len(data)) if activated is None else activated
-    units = np.isfinite(since).astype(float)
-    if programme.fee_per == "person-month":
+    units = (np.isfinite(since) & data.exposed).astype(float)
+    if fee_per == "person-month":
         index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
         first, last = (index + np.nan_to_num(day).astype(int) for day in (since, data.end_day))
         units *= months_started(first, last)
-    return float(programme.fee * np.average(units[rows], weights=adjusted.weights[rows]))
+    return units
 
 
 def _no_fee(protocol: Protocol) -> str:

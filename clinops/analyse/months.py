@@ -72,6 +72,11 @@ def months_started(first: Dates, last: Dates) -> Floats:
     return np.where(stop < start, 0.0, np.maximum(between + beyond, 1)).astype(float)
 
 
+def anniversary_days(index_date: Dates, months: int) -> Floats:
+    """Return the days from each index date (n,) to its anniversary so many months later."""
+    return _anniversaries(index_date.astype("datetime64[D]"), np.array([months]))[0]
+
+
 def _anniversaries(index: Dates, months: NDArray[np.int64]) -> Floats:
     """Days from the index dates (n,) to their anniversaries after `months`, (k,) or (k, n): shape (k, n).
 
