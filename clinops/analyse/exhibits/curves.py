@@ -14,7 +14,11 @@ from clinops.define.protocol import Protocol
 from clinops.results.result import Column, Figure, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from clinops.stats.weighted_effects import ArmValues
 
 STEPS = (1, 5, 10, 15, 30, 90, 180, 365, 730, 1825, 3650)
 """Days between the times at which the numbers at risk are printed: the first that gives at most seven."""
@@ -115,8 +119,6 @@ def cost_trend(
     covered : (n, k) share of each month that the person was observed.
     at : (k,) the months, ..., -2, -1, 1, 2, ...
     """
-    import pandas as pd
-
     from clinops.stats.weighted_effects import weighted_values
 
     cost = np.zeros(covered.shape)
@@ -128,16 +130,33 @@ def cost_trend(
     weights = adjusted.weights if adjusted.known_weights else adjusted.balancing
     fit = None if adjusted.known_weights else adjusted.propensity
     arms = weighted_values(cost, data.exposed, weights, propensity=fit, denominator=covered)
+    used = tuple(arm & (adjusted.weights > 0) for arm in (data.exposed, ~data.exposed))
+    names = (protocol.exposed.name, protocol.comparator.name)
+    return pmpm_by_month(arms, used, covered, at, names, currency, adjusted.label)
+
+
+def pmpm_by_month(
+    arms: ArmValues, used: Sequence[np.ndarray], covered: np.ndarray, at: np.ndarray, names: tuple[str, str],
+    currency: str, adjustment: str,
+) -> Result:  # fmt: skip
+    """Draw cost per member-month by month from index.
+
+    Parameters
+    ----------
+    arms : values of the k months in both arms, with influence.
+    used : the rows (n,) of the exposed and of the comparator.
+    covered : (n, k) share of each month that the person was observed.
+    at : (k,) the months, ..., -2, -1, 1, 2, ...
+    """
+    import pandas as pd
+
     parts = []
-    for i, (arm, label) in enumerate(
-        ((data.exposed, protocol.exposed.name), (~data.exposed, protocol.comparator.name))
-    ):
+    for i, (rows, label) in enumerate(zip(used, names, strict=True)):
         error = np.sqrt(np.square(arms.influence[i]).sum(axis=0))
-        used = arm & (adjusted.weights > 0)
         parts.append(pd.DataFrame({
             "arm": label, "month": at, "pmpm": arms.value[i], "low": arms.value[i] - 1.96 * error,
-            "high": arms.value[i] + 1.96 * error, "persons": (covered[used] > 0).sum(axis=0),
-            "member_months": covered[used].sum(axis=0),
+            "high": arms.value[i] + 1.96 * error, "persons": (covered[rows] > 0).sum(axis=0),
+            "member_months": covered[rows].sum(axis=0),
         }))  # fmt: skip
     frame = pd.concat(parts, ignore_index=True)
     columns = (
@@ -146,9 +165,9 @@ def cost_trend(
         Column("member_months", "Member-months", "number1", of="persons"),
         Column("persons", "Persons", "count", "n"),
     )
-    sentence = _trend_sentence(frame, protocol, currency)
+    sentence = _trend_sentence(frame, names, currency)
     figure = Figure(
-        "cost_trend", frame, {"currency": currency, "adjustment": adjusted.label}, counts=("persons",),
+        "cost_trend", frame, {"currency": currency, "adjustment": adjustment}, counts=("persons",),
         of=dict.fromkeys(("pmpm", "low", "high", "member_months"), ("persons",)),
     )  # fmt: skip
     return Result("cost_trend", "Cost per member-month by month from index", frame, columns, sentence=sentence,
@@ -157,12 +176,11 @@ def cost_trend(
                          "each is prorated by the days observed.",))  # fmt: skip
 
 
-def _trend_sentence(frame: pd.DataFrame, protocol: Protocol, currency: str) -> str:
+def _trend_sentence(frame: pd.DataFrame, names: tuple[str, str], currency: str) -> str:
     def mean(arm: str, later: bool) -> float:
         rows = frame[(frame["arm"] == arm) & ((frame["month"] > 0) == later)]
         total = rows["member_months"].sum()
         return float((rows["pmpm"] * rows["member_months"]).sum() / total) if total > 0 else float("nan")
 
-    parts = [f"{a.name} {mean(a.name, False):,.0f} before and {mean(a.name, True):,.0f} after"
-             for a in (protocol.exposed, protocol.comparator)]  # fmt: skip
+    parts = [f"{name} {mean(name, False):,.0f} before and {mean(name, True):,.0f} after" for name in names]
     return f"Mean {currency} per member-month: " + "; ".join(parts) + " the index date."

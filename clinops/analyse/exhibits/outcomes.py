@@ -95,8 +95,8 @@ def _cost_row(
     n = len(cost)
     return {
         "measure": measure.name, "arm": _name(protocol, name), "n": n, "mean": _or_nan(np.mean, cost),
-        "sd": float(np.std(cost, ddof=1)) if n > 1 else np.nan, "median": _percentile(cost, 50),
-        "zero": int((cost == 0).sum()), "p95": _percentile(cost, 95), "p99": _percentile(cost, 99),
+        "sd": float(np.std(cost, ddof=1)) if n > 1 else np.nan, "median": percentile(cost, 50),
+        "zero": int((cost == 0).sum()), "p95": percentile(cost, 95), "p99": percentile(cost, 99),
         "pmpm": float(cost.sum()) / covered if covered > 0 else np.nan,
     }  # fmt: skip
 
@@ -105,7 +105,8 @@ def _or_nan(function: Any, values: Floats) -> float:
     return float(function(values)) if len(values) else np.nan
 
 
-def _percentile(values: Floats, q: float) -> float:
+def percentile(values: Floats, q: float) -> float:
+    """Return a percentile, or NaN where fewer than `FEWEST_ABOVE` values reach it."""
     if not len(values):
         return np.nan
     found = float(np.percentile(values, q))
