@@ -11,6 +11,7 @@ from clinops._version import __version__
 from clinops.define.codes import codes
 from clinops.define.cohorts import cohort, every, first_eligible, first_ever
 from clinops.define.events import events
+from clinops.define.ledger import ledger_rules
 from clinops.define.measures import (
     age_at_index,
     any_of,
@@ -42,7 +43,10 @@ from clinops.define.steps import age, between, first, has, lacks, observed, sex_
 from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
-_LATER = {"profile": "clinops.analyse.profile", "quality": "clinops.analyse.quality"}
+_LATER = {
+    "ledger": "clinops.analyse.costs.ledger", "profile": "clinops.analyse.profile",
+    "quality": "clinops.analyse.quality",
+}  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
 
 
@@ -56,6 +60,6 @@ __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
     "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks",
-    "match", "observed", "profile", "programme", "protocol", "quality", "race", "sensitivity", "sex", "sex_is",
+    "ledger", "ledger_rules", "match", "observed", "profile", "programme", "protocol", "quality", "race", "sensitivity", "sex", "sex_is",
     "subgroup", "time_to", "value", "weight",
 ]  # fmt: skip

@@ -72,7 +72,9 @@ _COLUMNS = {
         cost_type_concept_id:id currency_concept_id:id total_charge:money total_cost:money total_paid:money
         paid_by_payer:money paid_by_patient:money paid_patient_copay:money paid_patient_coinsurance:money
         paid_patient_deductible:money paid_by_primary:money paid_ingredient_cost:money paid_dispensing_fee:money
-        payer_plan_period_id:id amount_allowed:money revenue_code_source_value:text drg_source_value:text""",
+        payer_plan_period_id:id amount_allowed:money revenue_code_source_value:text drg_source_value:text
+        person_id:id visit_occurrence_id:id cost_event_field_concept_id:id cost_concept_id:id cost_source_value:text
+        cost:money effective_date=incurred_date:date paid_date:date""",
     "care_site": """
         care_site_id:id care_site_name:text place_of_service_concept_id:id location_id:id
         care_site_source_value:text""",
@@ -108,7 +110,7 @@ REQUIRED = {
     "measurement": ("person_id", "measurement_concept_id", "measurement_date"),
     "observation": ("person_id", "observation_concept_id", "observation_date"),
     "death": ("person_id", "death_date"),
-    "cost": ("cost_event_id", "cost_domain_id"),
+    "cost": ("cost_event_id",),
     "concept": ("concept_id",),
     "concept_ancestor": ("ancestor_concept_id", "descendant_concept_id"),
 }

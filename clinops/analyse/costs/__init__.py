@@ -1,0 +1,1 @@
+"""Cost of care: the ledger, effects on cost, decisions."""

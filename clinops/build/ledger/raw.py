@@ -1,0 +1,131 @@
+"""Claims and enrolment with the same columns whatever they come from; no rule has been applied yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from clinops.build import people
+from clinops.define.ledger import LedgerRules
+from clinops.errors import DataError
+from clinops.sources import costs
+
+CLAIMS = {
+    "person_id": "int64", "date": "date", "paid_date": "date", "category": "string", "plan": "string",
+    "currency": "string", "allowed": "decimal(18, 2)", "paid": "decimal(18, 2)", "charge": "decimal(18, 2)",
+    "code": "string", "units": "float64", "capitated": "boolean",
+}  # fmt: skip
+"""Columns of `Raw.claims`; a person_id may be text."""
+
+CURRENCIES = {44818668: "USD", 44818568: "EUR", 44818571: "GBP"}
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Records of claims and enrolment in one shape.
+
+    Attributes
+    ----------
+    engine : where they are.
+    claims : columns `CLAIMS`, null where the records do not say.
+    enrolment : person_id, plan, start_date, end_date (both included), pharmacy (null: not known); ends at death.
+        None where there is none: then there are totals and no member-months.
+    has : the columns of the claims that the records hold.
+    name, where : what they are called; the column of the currency, as messages name it.
+    notes : what was done to bring them into this shape: (rule, words, rows or None, amount or None).
+    synthetic : whether the records are simulated.
+    """
+
+    engine: Any
+    claims: ir.Table
+    enrolment: ir.Table | None
+    has: frozenset[str]
+    name: str
+    where: str = "currency"
+    notes: tuple[tuple[str, str, int | None, Any], ...] = ()
+    synthetic: bool = False
+
+
+def from_source(source: Any, rules: LedgerRules) -> Raw:
+    """Claims and enrolment of OMOP records.
+
+    Raises
+    ------
+    DataError : no cost table, or costs that would count more than once.
+    """
+    if not source.has("cost"):
+        raise DataError("The records hold no costs (table cost), so there is no ledger.")
+    table, note = enrolment(source, rules)
+    found = costs.linked(source)
+    named = ibis.cases(
+        *((found.currency_concept_id == concept, code) for concept, code in CURRENCIES.items()),
+        else_=ibis.literal("concept ") + found.currency_concept_id.cast("string"),
+    )
+    plans = source.table("payer_plan_period").select(period="payer_plan_period_id", plan="plan_source_value")
+    has = {"person_id", "date", "category", "currency", "allowed", "paid", "charge"}
+    joined = found
+    if source.has("payer_plan_period") and _any(source, found.payer_plan_period_id):
+        joined = found.left_join(plans, found.payer_plan_period_id == plans.period)
+        has.add("plan")
+    if _any(source, found.paid_date):
+        has.add("paid_date")
+    claims = joined.select(
+        person_id=joined.person_id,
+        date=joined.date,
+        paid_date=joined.paid_date,
+        category=joined.category,
+        plan=joined.plan if "plan" in has else ibis.null("string"),
+        currency=ibis.ifelse(joined.currency_concept_id.isnull(), ibis.null("string"), named),
+        allowed=joined.allowed,
+        paid=joined.paid,
+        charge=joined.charge,
+        code=ibis.null("string"),
+        units=ibis.null("float64"),
+        capitated=ibis.null("boolean"),
+    )
+    return Raw(
+        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (note,),
+        source.synthetic,
+    )  # fmt: skip
+
+
+def _any(source: Any, column: ir.Value) -> bool:
+    """Whether a column says anything at all."""
+    table = column.name("held").as_table()
+    return bool(source.engine.rows(table.aggregate(n=table.held.count()))[0]["n"])
+
+
+def enrolment(source: Any, rules: LedgerRules) -> tuple[ir.Table, tuple[str, str, int | None, Any]]:
+    """Enrolment of OMOP records, ending at death: the table, and the rule in words."""
+    plans = source.has("payer_plan_period")
+    if rules.enrolment == "plan periods" and not plans:
+        raise DataError("The records hold no plan periods (table payer_plan_period); take 'observation periods'.")
+    kind = rules.enrolment or ("plan periods" if plans else "observation periods")
+    if kind == "plan periods":
+        table = source.table("payer_plan_period")
+        plan = ibis.coalesce(table.plan_source_value, table.payer_source_value)
+        pharmacy = plan.isin(rules.pharmacy_plans) if rules.pharmacy_plans else ibis.null("boolean")
+        spans = table.select(
+            person_id=table.person_id, plan=plan, start_date=table.payer_plan_period_start_date,
+            end_date=table.payer_plan_period_end_date, pharmacy=pharmacy,
+        )  # fmt: skip
+    else:
+        table = source.table("observation_period")
+        spans = table.select(
+            person_id=table.person_id, plan=ibis.null("string"), start_date=table.observation_period_start_date,
+            end_date=table.observation_period_end_date, pharmacy=ibis.null("boolean"),
+        )  # fmt: skip
+    alive = until_death(spans, people.deaths(source))
+    words = f"Enrolment is the {kind} of the records and ends at death, whichever is earlier."
+    return alive, ("enrolment", words, None, None)
+
+
+def until_death(spans: ir.Table, deaths: ir.Table) -> ir.Table:
+    """End every span on the day of death at the latest; spans that begin after it are gone."""
+    died = deaths.select(died="person_id", death_date="death_date")
+    joined = spans.left_join(died, spans.person_id == died.died)
+    ended = joined.mutate(end_date=ibis.least(joined.end_date, ibis.coalesce(joined.death_date, joined.end_date)))
+    return ended.filter(ended.end_date >= ended.start_date).drop("died", "death_date")
