@@ -27,6 +27,7 @@ from clinops.define.measures import (
     time_to,
     value,
 )
+from clinops.define.prices import prices
 from clinops.define.protocol import (
     adjustment,
     allow,
@@ -59,7 +60,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
     "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
-    "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks",
-    "ledger", "ledger_rules", "match", "observed", "profile", "programme", "protocol", "quality", "race", "sensitivity", "sex", "sex_is",
-    "subgroup", "time_to", "value", "weight",
+    "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks", "ledger",
+    "ledger_rules", "match", "observed", "prices", "profile", "programme", "protocol", "quality", "race",
+    "sensitivity", "sex", "sex_is", "subgroup", "time_to", "value", "weight",
 ]  # fmt: skip

@@ -186,10 +186,11 @@ FULL = sound(
         "Offered", entry=co.first_eligible(visit), steps=(*shared, co.sex_is("female"), co.first(), *offered)
     ),
 )  # fmt: skip
+PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 
 
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
-    seen = every_definition(FULL)
+    seen = [*every_definition(FULL), *every_definition(PRICES)]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
         name = dataclasses.fields(value)[0].name if dataclasses.fields(value) else "kind"
