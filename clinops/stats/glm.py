@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
+from clinops.stats.glm_families import Family, Floats, Ints, expit, family_named
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+__all__ = [
+    "Floats",
+    "GlmFit",
+    "Ints",
+    "cluster_sums",
+    "clustered_meat",
+    "expit",
+    "glm",
+    "independent_columns",
+    "mean_and_slope",
+    "robust_cov",
+]
 
 _MAX_ITERATIONS = 100
 _STEP_SMALL = 1e-10  # largest change of the linear predictor's unit-scaled coefficients at convergence
@@ -19,95 +29,6 @@ _STEP_DRIFT = 1e-3  # a coefficient still moving by this much when the deviance 
 _ALIASED = 1e-7  # R's `qr` tolerance: a column this close to the span of earlier ones carries no information
 _INDEPENDENT = 0.05  # a column of length 1 that keeps this much beside those before it is far from aliased
 _SE_KINDS = ("model", "HC0", "HC1", "HC3")
-
-
-@dataclass(frozen=True)
-class _Family:
-    """The four functions IRLS needs; all but gaussian use the link under which they are named."""
-
-    name: str
-    mean: Callable[[Floats], Floats]
-    slope: Callable[[Floats], Floats]  # d mean / d linear predictor, as a function of the mean
-    variance: Callable[[Floats], Floats]
-    unit_deviance: Callable[[Floats, Floats], Floats]
-    initial_mean: Callable[[Floats], Floats]
-    link: Callable[[Floats], Floats]
-    fixed_dispersion: bool
-    allowed: Callable[[Floats], NDArray[np.bool_]]
-    allowed_text: str
-
-
-def _xlog_ratio(y: Floats, mu: Floats) -> Floats:
-    """y * log(y / mu), 0 where y is 0."""
-    safe = np.where(y > 0, y, 1.0)
-    return np.where(y > 0, y * (np.log(safe) - np.log(np.maximum(mu, 1e-300))), 0.0)
-
-
-def expit(eta: ArrayLike) -> Floats:
-    """Inverse logit, without overflow at either end."""
-    x = np.asarray(eta, dtype=float)
-    small = np.exp(-np.abs(x))
-    value: Floats = np.where(x >= 0, 1.0, small) / (1.0 + small)
-    return value
-
-
-def _exp(eta: Floats) -> Floats:
-    return np.exp(np.clip(eta, -700.0, 700.0))
-
-
-_FAMILIES = {
-    family.name: family
-    for family in (
-        _Family(
-            "gaussian",
-            mean=lambda eta: eta,
-            slope=np.ones_like,
-            variance=np.ones_like,
-            unit_deviance=lambda y, mu: (y - mu) ** 2,
-            initial_mean=lambda y: y,
-            link=lambda mu: mu,
-            fixed_dispersion=False,
-            allowed=lambda y: np.isfinite(y),
-            allowed_text="any finite number",
-        ),
-        _Family(
-            "binomial",
-            mean=expit,
-            slope=lambda mu: mu * (1 - mu),
-            variance=lambda mu: mu * (1 - mu),
-            unit_deviance=lambda y, mu: 2 * (_xlog_ratio(y, mu) + _xlog_ratio(1 - y, 1 - mu)),
-            initial_mean=lambda y: (y + 0.5) / 2,
-            link=lambda mu: np.log(mu) - np.log1p(-mu),
-            fixed_dispersion=True,
-            allowed=lambda y: (y >= 0) & (y <= 1),
-            allowed_text="0 to 1",
-        ),
-        _Family(
-            "poisson",
-            mean=_exp,
-            slope=lambda mu: mu,
-            variance=lambda mu: mu,
-            unit_deviance=lambda y, mu: 2 * (_xlog_ratio(y, mu) - (y - mu)),
-            initial_mean=lambda y: y + 0.1,
-            link=np.log,
-            fixed_dispersion=True,
-            allowed=lambda y: (y >= 0) & np.isfinite(y),
-            allowed_text="zero or more",
-        ),
-        _Family(
-            "gamma",
-            mean=_exp,
-            slope=lambda mu: mu,
-            variance=lambda mu: mu**2,
-            unit_deviance=lambda y, mu: 2 * ((y - mu) / mu - np.log(y / mu)),
-            initial_mean=lambda y: y,
-            link=np.log,
-            fixed_dispersion=False,
-            allowed=lambda y: (y > 0) & np.isfinite(y),
-            allowed_text="more than zero",
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -122,7 +43,7 @@ class GlmFit:
     scores : (n, k), each row's contribution to the score equations at dispersion 1; 0 at aliased columns.
     leverage : (n,), diagonal of the weighted hat matrix.
     eta, fitted : (n,), linear predictor (offset included) and mean.
-    dispersion : Pearson; 1 for binomial and poisson.
+    dispersion : Pearson; 1 for binomial, probit, poisson and negative binomial.
     deviance : weighted. df_residual : rows with weight minus estimated coefficients.
     se_kind : "model (expected information)", "robust HC1", "CR1 clustered", ...
     note : what a reader must know ("" if nothing).
@@ -162,6 +83,8 @@ def glm(
     cluster: ArrayLike | None = None,
     start: ArrayLike | None = None,
     se: str = "HC1",
+    power: float = 1.5,
+    theta: float | None = None,
 ) -> GlmFit:
     """Fit a generalised linear model by iteratively reweighted least squares.
 
@@ -170,12 +93,14 @@ def glm(
     Parameters
     ----------
     X : (n, k) design matrix; include a column of ones if an intercept is wanted.
-    y : (n,) outcome: any number (gaussian, identity link), 0..1 (binomial, logit), >= 0 (poisson, log),
-        > 0 (gamma, log).
-    family : "gaussian", "binomial", "poisson" or "gamma".
+    y : (n,) outcome: any number (gaussian, identity link), 0..1 (binomial, logit; probit), > 0 (gamma, log),
+        >= 0 (the others, log).
+    family : "gaussian", "binomial", "probit", "poisson", "quasipoisson" (Poisson with the Pearson dispersion in
+        the model's standard errors), "gamma", "tweedie" (variance mu^power) or "negative binomial" (theta given).
     weights : (n,) case weights, >= 0. offset : (n,) added to the linear predictor (log person-time).
     cluster : (n,) ids; given, the standard errors are CR1 clustered whatever `se` says.
     start : (k,) starting coefficients. se : "model", "HC0", "HC1" or "HC3".
+    power : of a Tweedie variance, between 1 and 2. theta : of a negative binomial variance, mu + mu^2 / theta.
 
     Returns
     -------
@@ -193,19 +118,18 @@ def glm(
     gamma model with a log link differs from packages that use the observed information); HC1 = HC0 n/(n-k);
     CR1 = G/(G-1) (n-1)/(n-k). Checked at 1e-6 against R on the RAND Health Insurance Experiment.
     """
-    if family not in _FAMILIES:
-        raise DefinitionError(unknown("family", family, _FAMILIES))
+    chosen = family_named(family, power=power, theta=theta)
     if se not in _SE_KINDS:
         raise DefinitionError(unknown("kind of standard error", se, _SE_KINDS))
-    design, outcome, prior, shift = _checked(X, y, _FAMILIES[family], weights, offset)
+    design, outcome, prior, shift = _checked(X, y, chosen, weights, offset)
     keep, aliased = independent_columns(design[prior > 0])
     narrow = design[:, keep]
     n, k = int(np.count_nonzero(prior)), len(keep)
     if k == 0 or n < k:
         raise DataError(f"{n} rows with a positive weight cannot determine {k} coefficients; give more rows.")
     first = None if start is None else np.asarray(start, dtype=float)[keep]
-    beta, iterations, drifting = _irls(narrow, outcome, prior, shift, _FAMILIES[family], first)
-    fit = _assemble(design, outcome, prior, shift, _FAMILIES[family], keep, beta)
+    beta, iterations, drifting = _irls(narrow, outcome, prior, shift, chosen, first)
+    fit = _assemble(design, outcome, prior, shift, chosen, keep, beta)
     note = _notes(aliased, keep[drifting], family)
     fit = replace(fit, iterations=iterations, converged=not drifting.size, note=note)
     cov, kind = robust_cov(fit, se, cluster, weights=prior)
@@ -216,10 +140,9 @@ def glm(
 
 def mean_and_slope(eta: Floats, family: str) -> tuple[Floats, Floats]:
     """Return the mean at a linear predictor and its derivative, for a family named as in `glm`."""
-    if family not in _FAMILIES:
-        raise DefinitionError(unknown("family", family, _FAMILIES))
-    mean = _FAMILIES[family].mean(eta)
-    return mean, _FAMILIES[family].slope(mean)
+    chosen = family_named(family, theta=1.0)  # neither the power nor theta enters the mean
+    mean = chosen.mean(eta)
+    return mean, chosen.slope(eta, mean)
 
 
 def robust_cov(
@@ -294,7 +217,7 @@ def _triangle(columns: Floats) -> Floats:
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, family: _Family, weights: ArrayLike | None, offset: ArrayLike | None
+    X: ArrayLike, y: ArrayLike, family: Family, weights: ArrayLike | None, offset: ArrayLike | None
 ) -> tuple[Floats, Floats, Floats, Floats]:
     design, outcome = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     if design.ndim != 2 or outcome.shape != (design.shape[0],):
@@ -318,7 +241,7 @@ def _checked(
 
 
 def _irls(
-    X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family, start: Floats | None
+    X: Floats, y: Floats, prior: Floats, shift: Floats, family: Family, start: Floats | None
 ) -> tuple[Floats, int, Ints]:
     """Return coefficients, iterations used and the columns that drift to infinity (empty when converged)."""
     scale = np.sqrt((X**2).sum(axis=0) / len(X))
@@ -347,16 +270,16 @@ def _drifting(step: Floats) -> Ints:
     return (moved if moved.size else np.arange(len(step))).astype(np.int64)
 
 
-def _initial(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family) -> Floats:
+def _initial(X: Floats, y: Floats, prior: Floats, shift: Floats, family: Family) -> Floats:
     # Normal equations: this is a start and not an answer, and X itself would be decomposed at many times the price.
     target = family.link(family.initial_mean(y)) - shift
     weighted = X * prior[:, None]
     return np.asarray(np.linalg.lstsq(weighted.T @ X, weighted.T @ target, rcond=None)[0], dtype=float)
 
 
-def _newton_step(X: Floats, y: Floats, prior: Floats, family: _Family, eta: Floats) -> Floats | None:
+def _newton_step(X: Floats, y: Floats, prior: Floats, family: Family, eta: Floats) -> Floats | None:
     mu = family.mean(eta)
-    slope, variance = family.slope(mu), family.variance(mu)
+    slope, variance = family.slope(eta, mu), family.variance(mu)
     with np.errstate(divide="ignore", invalid="ignore"):
         information = np.where(variance > 0, prior * slope**2 / variance, 0.0)
         working = np.where(variance > 0, prior * slope / variance * (y - mu), 0.0)
@@ -374,7 +297,7 @@ def _halve_until_better(
     y: Floats,
     prior: Floats,
     shift: Floats,
-    family: _Family,
+    family: Family,
     beta: Floats,
     step: Floats,
     now: float,
@@ -390,16 +313,16 @@ def _halve_until_better(
     return beta, now
 
 
-def _deviance(eta: Floats, y: Floats, prior: Floats, family: _Family) -> float:
+def _deviance(eta: Floats, y: Floats, prior: Floats, family: Family) -> float:
     return float(prior @ family.unit_deviance(y, family.mean(eta)))
 
 
-def _assemble(X: Floats, y: Floats, prior: Floats, shift: Floats, family: _Family, keep: Ints, beta: Floats) -> GlmFit:
+def _assemble(X: Floats, y: Floats, prior: Floats, shift: Floats, family: Family, keep: Ints, beta: Floats) -> GlmFit:
     n, k = X.shape
     narrow = X[:, keep]
     eta = narrow @ beta + shift
     mu = family.mean(eta)
-    slope, variance = family.slope(mu), family.variance(mu)
+    slope, variance = family.slope(eta, mu), family.variance(mu)
     safe = np.where(variance > 0, variance, 1.0)
     root = np.sqrt(np.where(variance > 0, prior * slope**2 / safe, 0.0))
     residual = np.where(variance > 0, prior * slope * (y - mu) / safe, 0.0)
@@ -446,7 +369,9 @@ def _notes(aliased: Ints, drifting: Ints, family: str) -> str:
     if aliased.size:
         notes.append(f"Column(s) {aliased.tolist()} are linear combinations of earlier ones and were left out.")
     if drifting.size:
-        why = "separate the outcome" if family == "binomial" else "have no finite maximum-likelihood estimate"
+        why = (
+            "separate the outcome" if family in ("binomial", "probit") else "have no finite maximum-likelihood estimate"
+        )
         notes.append(
             f"Column(s) {drifting.tolist()} {why}: their coefficients and standard errors mean nothing;"
             " use fewer columns or a penalty."

@@ -33,6 +33,7 @@ class ArmValues:
     influence : (2, n, q); value - truth is about the sum over rows.
     counted : (n,) rows that carry weight. treated : (n,). varies : (2, q) whether the outcome varies in an arm.
     estimand : "att", ... se_kind : what the influence accounts for. note : "" or what a reader must know.
+    covariance : (2, 2, q) of the two values where it does not come from the influence (model-based), else None.
     """
 
     value: Floats
@@ -43,6 +44,7 @@ class ArmValues:
     estimand: str
     se_kind: str
     note: str
+    covariance: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def weighted_values(
     arm = as_treated(treated)
     outcome = _outcomes(Y, len(arm))
     time = _person_time(denominator, outcome)
-    balanced, note = _balanced(weights, arm, propensity, estimand)
+    balanced, note = as_balancing_weights(weights, arm, propensity, estimand)
     adjusts = propensity is not None and propensity.bread is not None
     values, influences, varying = [], [], []
     for rows in (arm, ~arm):
@@ -250,7 +252,12 @@ def contrast(
     with np.errstate(divide="ignore", invalid="ignore"):
         point, gradient = _point(arms.value, scale)
         combined = gradient[0] * arms.influence[0] + gradient[1] * arms.influence[1]
-    variance, kind, lack = _variance(combined, arms, cluster)
+    if arms.covariance is None:
+        variance, kind, lack = _variance(combined, arms, cluster)
+    elif cluster is None:
+        variance, kind, lack = np.einsum("aq,abq,bq->q", gradient, arms.covariance, gradient), arms.se_kind, ""
+    else:
+        raise DefinitionError(f"Clusters need the influence of each row; these errors are {arms.se_kind!r}.")
     size = NormalDist().inv_cdf(0.5 + conf_level / 2)
     return tuple(
         _effect(arms, j, scale, float(point[j]), float(variance[j]), size, conf_level, kind, lack)
@@ -339,7 +346,7 @@ def _person_time(denominator: ArrayLike | None, outcome: Floats) -> Floats:
     return np.broadcast_to(time, outcome.shape)
 
 
-def _balanced(
+def as_balancing_weights(
     weights: BalancingWeights | ArrayLike | None,
     arm: NDArray[np.bool_],
     propensity: PropensityFit | None,
