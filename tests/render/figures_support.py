@@ -183,9 +183,55 @@ def funnel() -> Figure:
     return Figure("funnel_steps", frame, counts=("persons",))
 
 
+def cumulative() -> Figure:
+    cells: list[tuple[Any, ...]] = []
+    for (arm, n), slope in zip((("Offered", 2_616), ("Not offered", 5_330)), (580.0, 640.0), strict=True):
+        for month in range(13):
+            cost = slope * month
+            cells.append((arm, float(month), cost, cost - 40 * month, cost + 40 * month, n - 9 * month, 12 * month))
+    frame = rows("arm month cost low high n_observed deaths", *cells)
+    options = {"currency": "USD", "horizon": 12, "adjustment": "ATT weighting", "basis": "Payer; 2024 USD"}
+    return Figure(
+        "cumulative_cost", frame, options, counts=("n_observed", "deaths"),
+        of=dict.fromkeys(("cost", "low", "high"), ("n_observed",)),
+    )  # fmt: skip
+
+
+def waterfall() -> Figure:
+    frame = rows(
+        "label value low high kind",
+        ("Inpatient", -412.0, -720.0, -104.0, "part"),
+        ("Pharmacy", 126.0, 71.0, 181.0, "part"),
+        ("Emergency", -60.0, -131.0, 21.0, "part"),
+        ("Before the fee", -346.0, -690.0, -2.0, "subtotal"),
+        ("Programme fee", 180.0, NAN, NAN, "fee"),
+        ("Net", -166.0, -510.0, 178.0, "total"),
+    )
+    options = {"currency": "USD per person", "xlabel": "Difference in cost", "basis": "Payer; 2024 USD"}
+    return Figure("waterfall", frame, options)
+
+
+def plane() -> Figure:
+    made = np.random.default_rng(7).normal([0.012, -340.0], [0.01, 420.0], (1_500, 2))
+    draws = pd.DataFrame(made, columns=["effect", "cost"]).assign(kind="draw")
+    point = rows("effect cost kind", (0.012, -340.0, "estimate"))
+    options = {"currency": "USD per person", "effect_unit": "QALY", "thresholds": (50_000, 100_000)}
+    return Figure("ce_plane", pd.concat([point, draws], ignore_index=True), options)
+
+
+def budget() -> Figure:
+    frame = rows(
+        "year gross fee net net_low net_high",
+        (1, 1.2e6, 2.0e6, -0.8e6, -1.5e6, 0.1e6), (2, 3.1e6, 2.4e6, 0.7e6, -0.4e6, 1.6e6),
+        (3, 4.4e6, 2.5e6, 1.9e6, 0.6e6, 3.1e6),
+    )  # fmt: skip
+    return Figure("budget", frame, {"currency": "USD", "basis": "Payer; undiscounted"})
+
+
 EVERY = {
     "flow": flow, "design_diagram": design, "love": love, "overlap": overlap, "forest": forest, "survival": survival,
-    "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel,
+    "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel, "cumulative_cost": cumulative,
+    "waterfall": waterfall, "ce_plane": plane, "budget": budget,
 }  # fmt: skip
 
 
@@ -195,16 +241,21 @@ def changed(figure: Figure, cells: Mapping[tuple[int, str], Any], **options: Any
     for (row, column), value in cells.items():
         if isinstance(value, float) and data[column].dtype != object:
             data[column] = data[column].astype(float)
+        elif isinstance(value, str):
+            data[column] = data[column].astype(object)
         data.loc[row, column] = value
     return Figure(figure.kind, data, {**figure.options, **options}, figure.counts, figure.of, figure.hidden)
+
+
+INTERVALS = ("forest", "strip", "survival", "cost_trend", "cumulative_cost", "waterfall")
 
 
 def emptied(figure: Figure) -> Figure:
     """Return a figure whose numbers are all missing; what places a mark on an axis of time or score stays."""
     data = figure.data.copy()
     for column in data.columns:
-        if data[column].dtype.kind in "fi" and column not in ("time", "month", "low", "high"):
+        if data[column].dtype.kind in "fi" and column not in ("time", "month", "year", "low", "high"):
             data[column] = np.nan
-        if figure.kind in ("forest", "strip", "survival", "cost_trend") and column in ("low", "high"):
+        if figure.kind in INTERVALS and column in ("low", "high"):
             data[column] = np.nan
     return Figure(figure.kind, data, figure.options, figure.counts, figure.of)

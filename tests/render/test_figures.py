@@ -27,7 +27,8 @@ LONG = "Persons with type 2 diabetes and a co-payment of more than $5 but < $10 
 every_kind = pytest.mark.parametrize("kind", sorted(figures.KINDS))
 LABELS = {
     "flow": "rule", "design_diagram": "label", "love": "covariate", "forest": "label", "strip": "label",
-    "survival": "arm", "cost_trend": "arm", "funnel_steps": "step",
+    "survival": "arm", "cost_trend": "arm", "funnel_steps": "step", "cumulative_cost": "arm", "waterfall": "label",
+    "budget": "year",
 }  # fmt: skip
 
 
@@ -163,7 +164,9 @@ ALL_MISSING = {
     "flow": "– Excluded: –", "design_diagram": "any day", "love": "undefined before and after",
     "overlap": "Bins whose share is not known are not drawn", "forest": "not estimable", "strip": "not estimable",
     "survival": "Nothing to draw: no risk is known.", "cost_trend": "Nothing to draw: no cost is known.",
-    "funnel_steps": "–",
+    "funnel_steps": "–", "cumulative_cost": "Nothing to draw: no cost is known.",
+    "waterfall": "Nothing to draw: no amount is known.", "budget": "Nothing to draw: no amount is known.",
+    "ce_plane": "Nothing to draw: no draw and no estimate is known.",
 }  # fmt: skip
 
 
@@ -228,6 +231,7 @@ HIDDEN = {
     "survival": (8, "n_risk", 9),
     "cost_trend": (4, "persons", 9),
     "funnel_steps": (3, "persons", 9),
+    "cumulative_cost": (2, "deaths", 9),
 }
 
 

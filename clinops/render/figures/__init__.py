@@ -16,7 +16,7 @@ import matplotlib
 
 from clinops.errors import DefinitionError, unknown
 from clinops.render import style
-from clinops.render.figures import balance, flow, intervals, timeline, trends
+from clinops.render.figures import balance, bars, decision, flow, intervals, money, timeline, trends
 from clinops.render.figures.sheet import Sheet
 from clinops.render.figures.values import marked
 
@@ -59,6 +59,10 @@ KINDS: dict[str, Kind] = {
     "strip": Kind(intervals.strip, _INTERVAL, "there is no estimate."),
     "survival": Kind(trends.survival, ("arm", "kind", "time", "risk", "n_risk"), "nobody was followed."),
     "cost_trend": Kind(trends.cost_trend, ("arm", "month", "pmpm"), "there is no month with cost."),
+    "cumulative_cost": Kind(money.cumulative_cost, ("arm", "month", "cost"), "there is no month with cost."),
+    "waterfall": Kind(bars.waterfall, ("label", "value", "kind"), "there is no part of a difference."),
+    "ce_plane": Kind(decision.ce_plane, ("effect", "cost", "kind"), "there is no draw and no estimate."),
+    "budget": Kind(bars.budget, ("year", "gross", "fee", "net"), "there is no year."),
     "funnel_steps": Kind(flow.funnel_steps, ("step", "persons"), "there is no step."),
 }
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 NOT_SHOWN = "not shown"
+#: Amounts from ten times these on are divided by them.
+LARGE = ((1e9, "billions"), (1e6, "millions"))
 #: Before the name of a column, the column with what is printed for its hidden cells.
 PRINTED = "printed:"
 #: A hyphen that stands for a minus: before a digit, after no letter or digit (a date keeps its hyphens).
@@ -153,3 +155,12 @@ def apart(labels: Sequence[tuple[float, str]], size: float = SMALL, gap: float =
     """Tell whether centred labels (position in inches, text) leave a gap between each other."""
     spans = sorted((x, width_of(text, size) * SLACK / 2) for x, text in labels)
     return all(b - a >= half + other + gap for (a, half), (b, other) in itertools.pairwise(spans))
+
+
+def scaled(values: Floats, unit: str) -> tuple[float, str]:
+    """Return by what to divide amounts that are too long to read, and their unit: (1e6, "USD millions a year")."""
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    factor, word = next(((f, w) for f, w in LARGE if largest >= 10 * f), (1.0, ""))
+    currency = currency_of(unit)
+    rest = unit[len(currency) :].strip()
+    return factor, " ".join(part for part in (currency, word, rest) if part)
