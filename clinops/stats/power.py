@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DefinitionError
 
@@ -125,6 +126,92 @@ def events_for_hazard_ratio(
     return float(_z_total(power, alpha) ** 2 / (share_exposed * (1 - share_exposed) * log**2))
 
 
+def events_for_hazard_ratio_freedman(hazard_ratio: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Return the events needed to find a hazard ratio in equal arms (Freedman 1982); inf for a ratio of 1.
+
+    Z^2 ((HR + 1) / (HR - 1))^2: a little more than Schoenfeld's, the more so the further the ratio is from 1.
+
+    Raises
+    ------
+    DefinitionError : a ratio that is not above 0, or an impossible power or alpha.
+    """
+    _check_rates(power, alpha)
+    _check_positive("hazard ratio", hazard_ratio)
+    if hazard_ratio == 1:
+        return float("inf")
+    return float((_z_total(power, alpha) * (hazard_ratio + 1) / (hazard_ratio - 1)) ** 2)
+
+
+def sample_size_rate_ratio(
+    rate_comparator: float,
+    rate_ratio: float,
+    *,
+    dispersion: float = 0.0,
+    time: float = 1.0,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> float:
+    """Return people needed in each arm (not rounded) to find a rate ratio; inf for a ratio of 1.
+
+    Parameters
+    ----------
+    rate_comparator : events a unit of time. time : followed, a person, in that unit.
+    dispersion : of the negative binomial, variance mu + dispersion mu^2 (1 / R's theta); 0 is Poisson.
+
+    Notes
+    -----
+    Z^2 (1 / (t mu_0) + 1 / (t mu_0 RR) + 2 dispersion) / log(RR)^2, with the variance at the true rates (Zhu and
+    Lakkis 2014).
+
+    Raises
+    ------
+    DefinitionError : a rate, ratio or time that is not above 0, a negative dispersion, an impossible power or alpha.
+    """
+    _check_rates(power, alpha)
+    for name, value in (("rate", rate_comparator), ("rate ratio", rate_ratio), ("time", time)):
+        _check_positive(name, value)
+    if not dispersion >= 0:
+        raise DefinitionError(f"The dispersion is {dispersion!r}; give 0 (Poisson) or more: it is 1 / R's theta.")
+    if rate_ratio == 1:
+        return float("inf")
+    variance = (1 + 1 / rate_ratio) / (time * rate_comparator) + 2 * dispersion
+    return float(_z_total(power, alpha) ** 2 * variance / np.log(rate_ratio) ** 2)
+
+
+def ancova_factor(correlation: float) -> float:
+    """Return by what the sample size is multiplied when a baseline value is adjusted for: 1 - correlation^2.
+
+    correlation : of outcome and baseline within an arm (Borm, Fransen and Lemmens 2007).
+
+    Raises
+    ------
+    DefinitionError : a correlation outside -1..1.
+    """
+    if not -1 <= correlation <= 1:
+        raise DefinitionError(f"The correlation is {correlation!r}; it lies between -1 and 1.")
+    return float(1 - correlation**2)
+
+
+def obrien_fleming_spending(information: ArrayLike, *, alpha: float = 0.05) -> NDArray[np.float64]:
+    """Return the two-sided alpha spent by each look, O'Brien-Fleming like (Lan and DeMets 1983).
+
+    information : (k,), share of the final information at each look, 0..1. 2 (1 - Phi(z / sqrt(t))) with z the
+    two-sided critical value; nothing is spent at 0, alpha at 1.
+
+    Raises
+    ------
+    DefinitionError : a share outside 0..1, or an impossible alpha.
+    """
+    _check_rates(0.5, alpha)
+    shares = np.atleast_1d(np.asarray(information, float))
+    if not np.all((shares >= 0) & (shares <= 1)):
+        raise DefinitionError(f"The information is {shares.tolist()}; give shares of the final information, 0 to 1.")
+    from scipy.special import ndtr
+
+    with np.errstate(divide="ignore"):
+        return np.asarray(2 * ndtr(-_NORMAL.inv_cdf(1 - alpha / 2) / np.sqrt(shares)))
+
+
 def detectable_hazard_ratio(
     events: float, *, share_exposed: float = 0.5, power: float = 0.8, alpha: float = 0.05
 ) -> float:
@@ -144,6 +231,11 @@ def design_effect(cluster_size: float, icc: float, *, cv: float = 0.0) -> float:
     cluster_size : mean people in a cluster. cv : coefficient of variation of the sizes.
     """
     return float(1 + ((1 + cv**2) * cluster_size - 1) * icc)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise DefinitionError(f"The {name} is {value!r}; it must be above 0.")
 
 
 def _z_total(power: float, alpha: float) -> float:

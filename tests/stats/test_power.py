@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from clinops.errors import DefinitionError
 from clinops.stats.power import (
+    ancova_factor,
     design_effect,
     detectable_difference_means,
     detectable_difference_proportions,
     detectable_hazard_ratio,
     events_for_hazard_ratio,
+    events_for_hazard_ratio_freedman,
+    obrien_fleming_spending,
     power_means,
     sample_size_means,
     sample_size_proportions,
+    sample_size_rate_ratio,
 )
 from tests.support import assert_close, oracle
 
@@ -49,6 +56,49 @@ def test_events_and_design_effect_equal_r() -> None:
     assert_close(1 / detectable_hazard_ratio(schoenfeld["hr_0.7"]), 0.7, TOLERANCE)
     assert_close(design_effect(20, 0.05), R["design_effect"]["m20_icc05"], TOLERANCE)
     assert_close(design_effect(20, 0.05, cv=0.6), R["design_effect"]["m20_icc05_cv06"], TOLERANCE)
+
+
+def test_rates_baseline_and_looks_equal_r() -> None:
+    assert_close(events_for_hazard_ratio_freedman(0.7), R["freedman_events"]["hr_0.7"], TOLERANCE)
+    wanted = R["negbin_rate_n_per_arm"]["mu0_0.8_rr_0.75_theta_1_t_1"]
+    assert_close(sample_size_rate_ratio(0.8, 0.75, dispersion=1), wanted, TOLERANCE)
+    assert_close(ancova_factor(0.6), R["ancova_n_factor"]["rho_0.6"], TOLERANCE)
+    looks = R["obrien_fleming_ld"]
+    assert_close(obrien_fleming_spending(looks["info"]), looks["alpha_spent_two_sided_05"], TOLERANCE)
+
+
+def test_every_reference_value_of_sample_size_is_used() -> None:
+    """A key that is added to the oracle and not tested fails here."""
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [key for key in R if f'"{key}"' not in text] == []
+
+
+def test_rates_and_events_behave_at_the_edges() -> None:
+    assert sample_size_rate_ratio(0.8, 1) == events_for_hazard_ratio_freedman(1) == np.inf
+    # twice the time is half the Poisson part; the ratio turned round swaps the arms
+    poisson = sample_size_rate_ratio(0.8, 0.75)
+    assert_close(sample_size_rate_ratio(0.8, 0.75, time=2), poisson / 2, 1e-12)
+    assert_close(sample_size_rate_ratio(0.6, 1 / 0.75), poisson, 1e-12)
+    assert_close(events_for_hazard_ratio_freedman(1 / 0.7), events_for_hazard_ratio_freedman(0.7), 1e-12)
+    assert ancova_factor(0) == 1 and ancova_factor(-1) == 0
+    assert obrien_fleming_spending([0.0]).tolist() == [0.0]
+    assert_close(obrien_fleming_spending(1.0, alpha=0.01), [0.01], 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("said", "make"),
+    [
+        ("hazard ratio is 0", lambda: events_for_hazard_ratio_freedman(0)),
+        ("rate ratio is -1", lambda: sample_size_rate_ratio(0.8, -1)),
+        ("time is 0", lambda: sample_size_rate_ratio(0.8, 0.5, time=0)),
+        ("dispersion is -1", lambda: sample_size_rate_ratio(0.8, 0.5, dispersion=-1)),
+        ("correlation is 1.2", lambda: ancova_factor(1.2)),
+        ("information is .1.5", lambda: obrien_fleming_spending([1.5])),
+    ],
+)
+def test_impossible_designs_are_refused(said: str, make: Callable[[], object]) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        make()
 
 
 def test_unequal_arms_have_the_power_asked_for() -> None:
