@@ -219,6 +219,39 @@ def plane() -> Figure:
     return Figure("ce_plane", pd.concat([point, draws], ignore_index=True), options)
 
 
+def calendar() -> Figure:
+    cells: list[tuple[Any, ...]] = []
+    for (arm, n), base in zip((("Offered", 2_616), ("Not offered", 5_330)), (600.0, 640.0), strict=True):
+        for i in range(14):
+            cost, whole = base + 10 * (i % 4), i < 11
+            cost = cost if whole else cost * (1 - 0.2 * (i - 10))
+            month = f"{2022 + i // 12}-{i % 12 + 1:02d}"
+            cells.append((arm, month, cost, cost - 60, cost + 60, n - 8 * i, float(n - 8 * i), whole))
+    frame = rows("arm month pmpm low high persons member_months complete", *cells)
+    options = {"currency": "USD", "run_out": "paid up to 2023-03-31", "basis": "Payer; 2024 USD"}
+    return Figure(
+        "cost_calendar", frame, options, counts=("persons",),
+        of=dict.fromkeys(("pmpm", "low", "high", "member_months"), ("persons",)),
+    )  # fmt: skip
+
+
+def concentration() -> Figure:
+    shares = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+    costs = {"Offered": (0.2, 0.45, 0.6, 0.8, 0.95, 1.0, 1.0), "Not offered": (0.3, 0.56, 0.7, 0.88, 0.97, 1.0, 1.0)}
+    cells = [(arm, x, y) for arm, ys in costs.items() for x, y in zip(shares, ys, strict=True)]
+    return Figure("concentration", rows("arm share_persons share_cost", *cells), {"top": (0.01, 0.05, 0.1)})
+
+
+def acceptability() -> Figure:
+    cells = [
+        (arm, 10_000.0 * k, share + (0.9 - share) * k / 15)
+        for arm, share in (("Offered", 0.6), ("Offered with telephone support", 0.3))
+        for k in range(16)
+    ]
+    options = {"currency": "USD", "effect_unit": "QALY", "thresholds": (50_000, 100_000)}
+    return Figure("acceptability", rows("arm threshold probability", *cells), options)
+
+
 def budget() -> Figure:
     frame = rows(
         "year gross fee net net_low net_high",
@@ -231,7 +264,8 @@ def budget() -> Figure:
 EVERY = {
     "flow": flow, "design_diagram": design, "love": love, "overlap": overlap, "forest": forest, "survival": survival,
     "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel, "cumulative_cost": cumulative,
-    "waterfall": waterfall, "ce_plane": plane, "budget": budget,
+    "waterfall": waterfall, "ce_plane": plane, "budget": budget, "cost_calendar": calendar,
+    "concentration": concentration, "acceptability": acceptability,
 }  # fmt: skip
 
 
@@ -247,14 +281,15 @@ def changed(figure: Figure, cells: Mapping[tuple[int, str], Any], **options: Any
     return Figure(figure.kind, data, {**figure.options, **options}, figure.counts, figure.of, figure.hidden)
 
 
-INTERVALS = ("forest", "strip", "survival", "cost_trend", "cumulative_cost", "waterfall")
+INTERVALS = ("forest", "strip", "survival", "cost_trend", "cumulative_cost", "waterfall", "cost_calendar")
+PLACES = ("time", "month", "year", "threshold", "share_persons", "low", "high")
 
 
 def emptied(figure: Figure) -> Figure:
     """Return a figure whose numbers are all missing; what places a mark on an axis of time or score stays."""
     data = figure.data.copy()
     for column in data.columns:
-        if data[column].dtype.kind in "fi" and column not in ("time", "month", "year", "low", "high"):
+        if data[column].dtype.kind in "fi" and column not in PLACES:
             data[column] = np.nan
         if figure.kind in INTERVALS and column in ("low", "high"):
             data[column] = np.nan

@@ -28,7 +28,7 @@ every_kind = pytest.mark.parametrize("kind", sorted(figures.KINDS))
 LABELS = {
     "flow": "rule", "design_diagram": "label", "love": "covariate", "forest": "label", "strip": "label",
     "survival": "arm", "cost_trend": "arm", "funnel_steps": "step", "cumulative_cost": "arm", "waterfall": "label",
-    "budget": "year",
+    "budget": "year", "cost_calendar": "arm", "concentration": "arm", "acceptability": "arm",
 }  # fmt: skip
 
 
@@ -167,6 +167,9 @@ ALL_MISSING = {
     "funnel_steps": "–", "cumulative_cost": "Nothing to draw: no cost is known.",
     "waterfall": "Nothing to draw: no amount is known.", "budget": "Nothing to draw: no amount is known.",
     "ce_plane": "Nothing to draw: no draw and no estimate is known.",
+    "cost_calendar": "Nothing to draw: no cost is known.",
+    "concentration": "Nothing to draw: no share of cost is known.",
+    "acceptability": "Nothing to draw: no probability is known.",
 }  # fmt: skip
 
 
@@ -232,6 +235,7 @@ HIDDEN = {
     "cost_trend": (4, "persons", 9),
     "funnel_steps": (3, "persons", 9),
     "cumulative_cost": (2, "deaths", 9),
+    "cost_calendar": (3, "persons", 9),
 }
 
 

@@ -1,7 +1,7 @@
 """Figures: one drawing function a kind, one house style, vector and raster output that repeats byte for byte.
 
-`draw` turns the instructions of a result (`clinops.results.result.Figure`) into a matplotlib figure, `svg` and `png`
-into bytes. Each kind, with the columns and options it takes, is described in `docs/figures.md`.
+`draw` turns the instructions of a result (`clinops.results.result.Figure`) into a matplotlib figure, `svg`, `png` and
+`pdf` into bytes. Each kind, with the columns and options it takes, is described in `docs/figures.md`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ KINDS: dict[str, Kind] = {
     "survival": Kind(trends.survival, ("arm", "kind", "time", "risk", "n_risk"), "nobody was followed."),
     "cost_trend": Kind(trends.cost_trend, ("arm", "month", "pmpm"), "there is no month with cost."),
     "cumulative_cost": Kind(money.cumulative_cost, ("arm", "month", "cost"), "there is no month with cost."),
+    "cost_calendar": Kind(money.cost_calendar, ("month", "pmpm"), "there is no month with cost."),
+    "concentration": Kind(money.concentration, ("share_persons", "share_cost"), "there is no person with cost."),
+    "acceptability": Kind(decision.acceptability, ("threshold", "probability"), "there is no threshold."),
     "waterfall": Kind(bars.waterfall, ("label", "value", "kind"), "there is no part of a difference."),
     "ce_plane": Kind(decision.ce_plane, ("effect", "cost", "kind"), "there is no draw and no estimate."),
     "budget": Kind(bars.budget, ("year", "gross", "fee", "net"), "there is no year."),
@@ -134,6 +137,14 @@ def png(fig: Drawing, dpi: float = style.DPI) -> bytes:
     return out.getvalue()
 
 
+def pdf(fig: Drawing) -> bytes:
+    """Return a figure as PDF, the same bytes every time: vector, its text kept as text, no date in it."""
+    out = io.BytesIO()
+    with _house_style():
+        fig.savefig(out, format="pdf", metadata={"Creator": "clinops", "Producer": None, "CreationDate": None})
+    return out.getvalue()
+
+
 @contextmanager
 def _house_style() -> Iterator[None]:
     """Set the style over matplotlib's own defaults, whatever the reader's settings; all as before afterwards."""
@@ -143,4 +154,4 @@ def _house_style() -> Iterator[None]:
         yield
 
 
-__all__ = ["KINDS", "Kind", "draw", "png", "svg"]
+__all__ = ["KINDS", "Kind", "draw", "pdf", "png", "svg"]

@@ -89,11 +89,11 @@ def why(what: str, hidden: str) -> str:
 
 
 def share_out(
-    sheet: Sheet, names: list[str], rows: Rows, y_labels: list[str], ends: Sequence[str] = ()
+    sheet: Sheet, names: list[str], rows: Rows, y_labels: list[str], ends: Sequence[str] | None = None
 ) -> Plot:  # fmt: skip
     """Share the width out between the labels on the left, the plot and the names of the curves on the right.
 
-    ``ends`` stand under the names and are never broken, nor is a word of a name beside them if it can be helped.
+    Where ``ends`` is given, it stands under the names unbroken, and no word of a name is broken if it can be helped.
     """
     ticks = max(width_of(t, SMALL) for t in y_labels) * SLACK + 0.08
     first = max((width_of(next(iter(c.values()), ""), SMALL) / 2 for _, c in rows), default=0.0)
@@ -102,9 +102,9 @@ def share_out(
         named = min(max(width_of(arm.name, SMALL) for arm, _ in rows) * SLACK, 1.35) + first + 0.1
     left = sheet.left + max(ticks, named, first + 0.02)
     label_room = min(max(width_of(n, SMALL) for n in names) * SLACK + 0.4, sheet.body * (0.3 if sheet.narrow else 0.24))
-    if any(ends):
+    if ends is not None:
         word = max(width_of(word, SMALL) for name in names for word in name.split() or [""]) * SLACK + 0.42
-        kept = max(width_of(end, SMALL) for end in ends) * SLACK + 0.4
+        kept = max((width_of(end, SMALL) for end in ends), default=0.0) * SLACK + 0.4
         label_room = max(label_room, kept, min(word, sheet.body * 0.4))
     return Plot(left, sheet.right - label_room - left, label_room)
 
@@ -231,3 +231,41 @@ def amounts(ticks: Sequence[float], unit: str) -> Callable[[float], str]:
         return plain
     digits = 0 if all(t == round(t) for t in ticks) else 2
     return lambda value: say.money(value, currency, digits)
+
+
+def beside(sheet: Sheet, head: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Write a small table below a plot: a heading, the heads of its columns, a row of cells for each name.
+
+    Columns that do not fit go below; names that leave no room for columns stand above their rows.
+    """
+    room = max(width_of(t, SMALL, "bold") for t in (*columns, *(c for _, cells in rows for c in cells))) * SLACK + 0.18
+    longest = max(width_of(name, SMALL) for name, _ in rows) * SLACK
+    beside_names = max(longest, width_of(head, SMALL, "bold") * SLACK)
+    stacked = beside_names + room * min(len(columns), 3) > sheet.body
+    first = sheet.left + (0.0 if stacked else beside_names)
+    most = max(1, int((sheet.right - first + 0.01) / room))
+    for start in range(0, len(columns), most):
+        part = slice(start, start + most)
+        _table(sheet, head, columns[part], [(name, cells[part]) for name, cells in rows], first, room, stacked=stacked)
+
+
+def _table(
+    sheet: Sheet, head: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], first: float,
+    room: float, *, stacked: bool,
+) -> None:  # fmt: skip
+    line = height_of("0", SMALL)
+    if stacked:
+        sheet.paragraph(head, weight="bold", gap=0.02)
+    elif head:
+        sheet.text(sheet.left, sheet.y, head, SMALL, weight="bold")
+    y = sheet.take(line + 0.03)
+    for j, column in enumerate(columns):
+        sheet.text(first + (j + 1) * room, y, column, SMALL, weight="bold", ha="right")
+    for name, cells in rows:
+        if stacked and name:
+            sheet.paragraph(name, TINY, color=style.MUTED, gap=0.0)
+        elif name:
+            sheet.text(sheet.left, sheet.y, name, SMALL)
+        y = sheet.take(line + 0.04)
+        for j, cell in enumerate(cells):
+            sheet.text(first + (j + 1) * room, y, cell, SMALL, ha="right")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,32 @@ from matplotlib.patches import Ellipse
 from clinops.errors import DataError, unknown
 from clinops.render import style
 from clinops.render import text as say
-from clinops.render.figures.curves import Plot, amounts, axis_head, foot, x_title
+from clinops.render.figures.curves import (
+    HEIGHT,
+    Arm,
+    Plot,
+    amounts,
+    arms_of,
+    axis_head,
+    beside,
+    foot,
+    name_ends,
+    share_out,
+    x_title,
+)  # fmt: skip
 from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, height_of, width_of, wrap
-from clinops.render.figures.values import Floats, currency_of, fit, linear_ticks, numbers, plain, printed, scaled, words
+from clinops.render.figures.values import (
+    Floats,
+    currency_of,
+    fit,
+    linear_ticks,
+    numbers,
+    percent_tick,
+    plain,
+    printed,
+    scaled,
+    words,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,3 +296,60 @@ def _notes(
     if whole and not ellipse:
         notes.append("The 95% ellipse reaches far beyond the picture and is left out.")
     return notes
+
+
+# -- Acceptability -----------------------------------------------------------------------------------
+
+
+def acceptability(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
+    """Draw the probability of being cost-effective against what a unit of effect may cost."""
+    probability, threshold = numbers(frame, "probability"), numbers(frame, "threshold")
+    if not (np.isfinite(probability) & np.isfinite(threshold)).any():
+        hidden = any(printed(frame, "probability"))
+        sheet.nothing("every probability rests on too few persons to show." if hidden else "no probability is known.")
+        return
+    factor, unit = scaled(threshold, str(options.get("currency") or ""))
+    frame = frame.assign(threshold=threshold / factor)
+    arms = arms_of(frame, marked=False)
+    if "arm" not in frame.columns:
+        arms = [replace(arm, name="") for arm in arms]
+    of = str(options.get("effect_unit") or "unit of effect")
+    low, high = min(0.0, float(np.nanmin(threshold))) / factor, float(np.nanmax(threshold)) / factor
+    high = high if high > low else low + 1.0
+    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
+    place = share_out(sheet, [arm.name for arm in arms], [], [percent_tick(t) for t in shares], ())
+    axis_head(sheet, str(options.get("ylabel", "Probability cost-effective")))
+    axes = sheet.axes(place.left, sheet.take(HEIGHT), place.width, HEIGHT)
+    axes.axhline(0.5, color=style.RULE, linewidth=0.8, linestyle=(0, (2, 2)))
+    marks = [float(t) / factor for t in options.get("thresholds", ())]
+    curves = [_sorted(arm) for arm in arms]
+    for i, mark in enumerate(marks):
+        axes.axvline(mark, **{**_line(i), "linewidth": 1.0}, zorder=1)
+    for arm, (x, y) in zip(arms, curves, strict=True):
+        axes.plot(x, y, **arm.look, marker="o" if len(x) == 1 else None)
+    axes.set_xlim(low, high)
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks(shares, [percent_tick(t) for t in shares])
+    if any(arm.name for arm in arms):
+        name_ends(sheet, arms, [y for _, y in curves], lambda v: 1 - v / 1.02, place)
+    sets = [linear_ticks(low, high, n) for n in (9, 7, 5, 4, 3, 2)]
+    write = amounts(sets[0], unit)
+    ticks = fit(sets, lambda v: (v - low) / (high - low) * place.width, write)
+    axes.set_xticks(ticks, [write(t) for t in ticks])
+    x_title(sheet, place, str(options.get("xlabel") or f"Willingness to pay per {of}{f', {unit}' if unit else ''}"))
+    if marks:
+        cells = [(arm.name, [_at(mark, x, y) for mark in marks]) for arm, (x, y) in zip(arms, curves, strict=True)]
+        beside(sheet, "Probability at", [write(mark) for mark in marks], cells)
+    foot(sheet, options, bands=False)
+
+
+def _sorted(arm: Arm) -> tuple[Floats, Floats]:
+    x, y = numbers(arm.rows, "threshold"), numbers(arm.rows, "probability")
+    order = np.argsort(x, kind="stable")
+    return x[order], y[order]
+
+
+def _at(mark: float, x: Floats, y: Floats) -> str:
+    """Return the probability at a threshold, between two that are known; a dash outside them."""
+    found = float(np.interp(mark, x, y, left=math.nan, right=math.nan))
+    return say.percent(found) if math.isfinite(found) else say.DASH
