@@ -104,6 +104,9 @@ class LedgerRules(Definition):
             choice("category of a cost-to-charge ratio", one.name, ("all", *self.categories))
         if len(set(self.categories)) < len(self.categories) or not self.categories:
             raise DefinitionError("categories names a category twice, or none; name each once.")
+        for name in self.categories:
+            if name != name.lower().strip() or not name:
+                raise DefinitionError(f"The category {name!r} must be lower case and not blank, as all are compared.")
         if "total" in self.categories:
             raise DefinitionError("'total' is what the categories add up to; it cannot be one of them.")
 

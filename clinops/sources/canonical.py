@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +72,23 @@ def match(name: str, raw: Raw) -> list[Found]:
 
 def canonical(name: str, raw: Raw) -> ir.Table:
     """Return the table with exactly the model's columns and types; columns that are not there are null."""
+    return typed(raw, match(name, raw))
+
+
+def typed(raw: Raw, pairs: Sequence[Found]) -> ir.Table:
+    """Return the paired columns of a table under their names and types here; those it lacks are null."""
+    return raw.table.select(**values(pairs))
+
+
+def values(pairs: Sequence[Found]) -> dict[str, ir.Value]:
+    """Return the paired columns by name, each with its type here."""
     import ibis
 
-    columns = {}
-    for found in match(name, raw):
+    columns: dict[str, ir.Value] = {}
+    for found in pairs:
         kind = TYPES[found.column.kind]
-        value = ibis.null(kind) if found.raw is None else _typed(found.raw, found.column.kind)
-        columns[found.column.name] = value
-    return raw.table.select(**columns)
+        columns[found.column.name] = ibis.null(kind) if found.raw is None else _typed(found.raw, found.column.kind)
+    return columns
 
 
 def check(name: str, raw: Raw, engine: Engine) -> None:
@@ -89,7 +99,12 @@ def check(name: str, raw: Raw, engine: Engine) -> None:
     DataError
         Naming the table, the column, how many values and one of them.
     """
-    suspects = [f for f in match(name, raw) if f.raw is not None and _unread(f.raw, f.column.kind, engine) is not None]
+    check_pairs(name, raw, match(name, raw), engine)
+
+
+def check_pairs(name: str, raw: Raw, pairs: Sequence[Found], engine: Engine) -> None:
+    """Refuse, as `check` does, values of the paired columns that are not what the columns must hold."""
+    suspects = [f for f in pairs if f.raw is not None and _unread(f.raw, f.column.kind, engine) is not None]
     if not suspects:
         return
     counts = {f.column.name: _unread(f.raw, f.column.kind, engine).sum() for f in suspects}

@@ -52,6 +52,21 @@ def find(folder: Path) -> dict[str, TableFile]:
     return found
 
 
+def single(path: Path) -> TableFile:
+    """Return one file, or a folder of Parquet parts, as a table.
+
+    Raises
+    ------
+    SourceError
+        There is nothing, or it is neither Parquet nor CSV.
+    """
+    found = _table_of(path) if path.exists() else None
+    if found is None:
+        why = "is neither Parquet nor CSV" if path.exists() else "is not there"
+        raise SourceError(f"{path.name} {why}. Give a file that ends in {', '.join(_ENDINGS)}.")
+    return found[1]
+
+
 def _table_of(path: Path) -> tuple[str, TableFile] | None:
     lower = path.name.lower()
     if path.is_dir():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -23,6 +24,15 @@ CLAIMS = {
 CURRENCIES = {44818668: "USD", 44818568: "EUR", 44818571: "GBP"}
 
 
+class Note(NamedTuple):
+    """What a rule did: its name, the rule in words, and the rows and the money it touched (None: not counted)."""
+
+    rule: str
+    words: str
+    rows: int | None = None
+    amount: Decimal | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Raw:
     """Records of claims and enrolment in one shape.
@@ -35,7 +45,7 @@ class Raw:
         None where there is none: then there are totals and no member-months.
     has : the columns of the claims that the records hold.
     name, where : what they are called; the column of the currency, as messages name it.
-    notes : what was done to bring them into this shape: (rule, words, rows or None, amount or None).
+    notes : what was done to bring them into this shape.
     synthetic : whether the records are simulated.
     """
 
@@ -45,7 +55,7 @@ class Raw:
     has: frozenset[str]
     name: str
     where: str = "currency"
-    notes: tuple[tuple[str, str, int | None, Any], ...] = ()
+    notes: tuple[Note, ...] = ()
     synthetic: bool = False
 
 
@@ -98,7 +108,7 @@ def _any(source: Any, column: ir.Value) -> bool:
     return bool(source.engine.rows(table.aggregate(n=table.held.count()))[0]["n"])
 
 
-def enrolment(source: Any, rules: LedgerRules) -> tuple[ir.Table, tuple[str, str, int | None, Any]]:
+def enrolment(source: Any, rules: LedgerRules) -> tuple[ir.Table, Note]:
     """Enrolment of OMOP records, ending at death: the table, and the rule in words."""
     plans = source.has("payer_plan_period")
     if rules.enrolment == "plan periods" and not plans:
@@ -120,7 +130,7 @@ def enrolment(source: Any, rules: LedgerRules) -> tuple[ir.Table, tuple[str, str
         )  # fmt: skip
     alive = until_death(spans, people.deaths(source))
     words = f"Enrolment is the {kind} of the records and ends at death, whichever is earlier."
-    return alive, ("enrolment", words, None, None)
+    return alive, Note("enrolment", words)
 
 
 def until_death(spans: ir.Table, deaths: ir.Table) -> ir.Table:
