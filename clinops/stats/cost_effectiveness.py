@@ -106,6 +106,8 @@ def fieller_interval(
     _check_errors(cost_error, effect_error, covariance)
     z2 = z_value(level) ** 2
     spread = delta_effect**2 - z2 * effect_error**2
+    if any(map(math.isnan, (delta_cost, delta_effect, cost_error, effect_error, covariance))):
+        return _undefined("Fieller", "a difference or its error is missing")
     if not spread > 0:
         return _undefined("Fieller", "the effect may be nil: the ratio has no limits; see the net benefit")
     centre = delta_cost * delta_effect - z2 * covariance
@@ -251,7 +253,8 @@ def _undefined(method: str, note: str) -> IcerInterval:
 def _check_errors(cost_error: float, effect_error: float, covariance: float) -> None:
     if min(cost_error, effect_error) < 0:
         raise DataError(f"The errors are {cost_error!r} and {effect_error!r}; a standard error is 0 or more.")
-    if abs(covariance) > cost_error * effect_error * (1 + 1e-9):
+    rounding = 1e-12 * (cost_error**2 + effect_error**2)  # a constant effect may covary by a last digit
+    if abs(covariance) > cost_error * effect_error * (1 + 1e-9) + rounding:
         raise DataError(f"The covariance {covariance!r} is beyond the product of the errors; was a correlation given?")
 
 

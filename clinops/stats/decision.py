@@ -356,7 +356,13 @@ def value_to(
 
 
 def percentiles(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile limits of bootstrap replicates; NaN where one is missing."""
+    """Return the percentile limits of bootstrap replicates; NaN where one is missing.
+
+    Raises
+    ------
+    ParameterError : level is not between 0 and 1.
+    """
+    z_value(level)  # refuses 95 for 95 %
     values = np.asarray(draws, float)
     half = (1 - level) / 2
     low, high = np.quantile(values, [half, 1 - half])
@@ -387,7 +393,8 @@ def _error_of_combination(
     """Delta method: the error of a function of two estimates from its two slopes."""
     if std_error is None:
         return None
-    if min(std_error, other) < 0 or abs(covariance) > std_error * other * (1 + 1e-9):
+    rounding = 1e-12 * (std_error**2 + other**2)  # a fee that is nearly constant may covary by a last digit
+    if min(std_error, other) < 0 or abs(covariance) > std_error * other * (1 + 1e-9) + rounding:
         raise DataError(f"std_error {std_error!r}, fee_std_error {other!r} and covariance {covariance!r} contradict.")
     variance = (by_one * std_error) ** 2 + (by_other * other) ** 2 + 2 * by_one * by_other * covariance
     return math.sqrt(max(variance, 0.0)) if not math.isnan(variance) else NAN

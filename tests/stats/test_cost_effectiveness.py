@@ -105,6 +105,8 @@ def test_the_ratio_has_no_limits_where_the_effect_may_be_nil() -> None:
     assert found.kind == "undefined" and math.isnan(found.low) and "net benefit" in found.note
     assert percentile_interval(COST, EFFECT).kind == "undefined"
     assert fieller_interval(0, 0, 0, 0, 0).kind == "undefined"
+    assert "missing" in fieller_interval(1, 1, math.nan, 0.1, math.nan).note
+    assert fieller_interval(1000, 0.5, 200, 0.0, 1e-9).kind == "interval"  # a covariance that is rounding
 
 
 def test_percentiles_of_the_ratio_by_hand() -> None:

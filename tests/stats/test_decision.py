@@ -193,6 +193,13 @@ def test_percentiles_are_numpys() -> None:
     assert all(math.isnan(x) for x in percentiles([1.0, math.nan]))
 
 
+def test_what_is_missing_stays_missing() -> None:
+    found = net_saving(300, 100, std_error=math.nan)
+    assert found.estimate == 200 and math.isnan(found.std_error) and math.isnan(found.conf_low)
+    assert math.isnan(return_on_investment(math.nan, 100, std_error=10).estimate)
+    assert not math.isnan(net_saving(300, 100, std_error=50, fee_std_error=0, covariance=1e-9).std_error)
+
+
 # --- refused -------------------------------------------------------------------------------------
 
 REFUSED: list[tuple[type[Exception], str, Callable[[], object]]] = [
@@ -215,6 +222,7 @@ REFUSED: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (DataError, "a row a category", lambda: cashable_saving([1], [0.5], covariance=[1])),
     (ParameterError, "no perspective 'payor'. Did you mean 'payer'", lambda: value_to("payor", [1], 1)),
     (ParameterError, "needs variable_cost", lambda: value_to("provider margin", [1], 1)),
+    (ParameterError, "level is 95", lambda: percentiles([1.0, 2.0], 95)),
     (ParameterError, "level is 95", lambda: net_saving(1, 1, std_error=1, level=95)),
 ]
 
