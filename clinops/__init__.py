@@ -46,7 +46,7 @@ from clinops.sources import connect
 
 _LATER = {
     "ledger": "clinops.analyse.costs.ledger", "profile": "clinops.analyse.profile",
-    "quality": "clinops.analyse.quality",
+    "quality": "clinops.analyse.quality", "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
 
@@ -62,5 +62,5 @@ __all__ = [
     "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks", "ledger",
     "ledger_rules", "match", "observed", "prices", "profile", "programme", "protocol", "quality", "race",
-    "sensitivity", "sex", "sex_is", "subgroup", "time_to", "value", "weight",
+    "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",
 ]  # fmt: skip
