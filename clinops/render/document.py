@@ -112,7 +112,7 @@ def _compose(page: _Page, context: Context) -> str:
     foot = " · ".join(part for part in (context.title, context.run_id) if part)
     body = "\n".join(page.body)
     # A front page gives the verdict itself; to say it twice within one screen would be noise.
-    verdicts = [] if 'class="co-front"' in body else [_verdict(v) for v in context.verdicts]
+    verdicts = [] if 'class="co-front ' in body else [_verdict(v) for v in context.verdicts]
     return (
         templates()
         .get_template("page.html.j2")

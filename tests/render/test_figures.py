@@ -49,6 +49,7 @@ def test_svg_and_png_repeat_byte_for_byte(kind: str) -> None:
     first, second = (figures.draw(EVERY[kind](), banner=BANNER) for _ in range(2))
     assert figures.svg(first) == figures.svg(second)
     assert figures.png(first, dpi=60) == figures.png(second, dpi=60)
+    assert figures.pdf(first) == figures.pdf(second)
     assert figures.svg(first) == figures.svg(first), "saving must not change the figure"
 
 
@@ -58,7 +59,8 @@ sys.path.insert(0, sys.argv[1])
 from clinops.render import figures
 from tests.render.figures_support import BANNER, EVERY
 for kind in sorted(EVERY):
-    print(kind, hashlib.sha256(figures.svg(figures.draw(EVERY[kind](), banner=BANNER))).hexdigest())
+    drawn = figures.draw(EVERY[kind](), banner=BANNER)
+    print(kind, hashlib.sha256(figures.svg(drawn) + figures.pdf(drawn)).hexdigest())
 """
 
 
@@ -67,7 +69,8 @@ def test_another_process_draws_the_same_bytes() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(ROOT)], env=env, capture_output=True, text=True, check=True, cwd=ROOT
     )
-    here = {k: hashlib.sha256(figures.svg(figures.draw(EVERY[k](), banner=BANNER))).hexdigest() for k in EVERY}
+    made = {k: figures.draw(EVERY[k](), banner=BANNER) for k in EVERY}
+    here = {k: hashlib.sha256(figures.svg(drawn) + figures.pdf(drawn)).hexdigest() for k, drawn in made.items()}
     assert dict(line.split() for line in done.stdout.splitlines()) == here
 
 
@@ -80,6 +83,17 @@ def test_svg_carries_no_date_and_nothing_of_the_machine(kind: str) -> None:
     png = figures.png(figures.draw(EVERY[kind]()), dpi=40)
     assert b"clinops" in png
     assert b"tIME" not in png
+
+
+@every_kind
+def test_pdf_carries_no_date_and_nothing_of_the_machine(kind: str) -> None:
+    drawn = figures.pdf(figures.draw(EVERY[kind]()))
+    assert drawn.startswith(b"%PDF-")
+    assert b"/Creator (clinops)" in drawn
+    assert b"CreationDate" not in drawn
+    assert b"ModDate" not in drawn
+    assert matplotlib.__version__.encode() not in drawn
+    assert b"/Subtype /Type3" not in drawn, "fonts are embedded as outlines whose text can be selected"
 
 
 @every_kind

@@ -40,6 +40,7 @@ KINDS = ("part", "subtotal", "fee", "total")
 TALL = 0.17
 #: An interval longer than so many times the longest bar is cut at the edge of the plot.
 REACH = 1.5
+LOST = "Where an amount is not known, the bars after it have no place and are not drawn, up to the next total."
 UNCERTAIN = "direction uncertain"
 FORWARD, BACK = "\u2192", "\u2190"
 
@@ -105,9 +106,8 @@ def waterfall(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> 
     key = [(dict(look), name) for look, name, here in looks if any(here(i) for i in range(len(kinds)))]
     title = str(options.get("xlabel", "Difference")) + (f", {unit}" if unit else "")
     head = f"Amount ({options['interval']})" if options.get("interval") else _interval_head(low, high)
-    notes = _uneven(names, off, write) + (
-        ["A bar after an amount that is not shown starts at no known place and is not drawn."] if any(gone) else []
-    )
+    lost = any(math.isnan(v) and kind in ("part", "fee") for v, kind in zip(value, kinds, strict=True))
+    notes = _uneven(names, off, write) + ([LOST] if lost else [])
     sides = (f"{BACK} {saving}", f"{costing} {FORWARD}")
     _draw(sheet, _Chart(bars, title, head, unit, sides, key, chained=True, notes=notes), options)
 

@@ -37,6 +37,7 @@ from clinops.render.figures.values import (
     plain,
     printed,
     scaled,
+    shares,
     words,
 )
 
@@ -303,7 +304,7 @@ def _notes(
 
 def acceptability(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the probability of being cost-effective against what a unit of effect may cost."""
-    probability, threshold = numbers(frame, "probability"), numbers(frame, "threshold")
+    probability, threshold = shares(frame, "probability"), numbers(frame, "threshold")
     if not (np.isfinite(probability) & np.isfinite(threshold)).any():
         hidden = any(printed(frame, "probability"))
         sheet.nothing("every probability rests on too few persons to show." if hidden else "no probability is known.")
@@ -316,8 +317,8 @@ def acceptability(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
     of = str(options.get("effect_unit") or "unit of effect")
     low, high = min(0.0, float(np.nanmin(threshold))) / factor, float(np.nanmax(threshold)) / factor
     high = high if high > low else low + 1.0
-    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
-    place = share_out(sheet, [arm.name for arm in arms], [], [percent_tick(t) for t in shares], ())
+    levels = [0.0, 0.25, 0.5, 0.75, 1.0]
+    place = share_out(sheet, [arm.name for arm in arms], [], [percent_tick(t) for t in levels], ())
     axis_head(sheet, str(options.get("ylabel", "Probability cost-effective")))
     axes = sheet.axes(place.left, sheet.take(HEIGHT), place.width, HEIGHT)
     axes.axhline(0.5, color=style.RULE, linewidth=0.8, linestyle=(0, (2, 2)))
@@ -329,7 +330,7 @@ def acceptability(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
         axes.plot(x, y, **arm.look, marker="o" if len(x) == 1 else None)
     axes.set_xlim(low, high)
     axes.set_ylim(0, 1.02)
-    axes.set_yticks(shares, [percent_tick(t) for t in shares])
+    axes.set_yticks(levels, [percent_tick(t) for t in levels])
     if any(arm.name for arm in arms):
         name_ends(sheet, arms, [y for _, y in curves], lambda v: 1 - v / 1.02, place)
     sets = [linear_ticks(low, high, n) for n in (9, 7, 5, 4, 3, 2)]

@@ -46,6 +46,7 @@ from clinops.render.figures.values import (
     plain,
     printed,
     scaled,
+    shares,
     unseen,
 )  # fmt: skip
 
@@ -164,6 +165,7 @@ def cost_calendar(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
     factor, unit = scaled(pmpm, str(options.get("currency") or ""))
     frame = frame.assign(**{c: numbers(frame, c) / factor for c in ("pmpm", "low", "high")})
     arms = _named(frame)
+    _once(arms)
     bottom, top = cost_range(*(numbers(frame, c) for c in ("pmpm", "low", "high")))
     ticks_y = linear_ticks(bottom, top, 6)
     amount = amounts(ticks_y, unit)
@@ -204,6 +206,17 @@ def _month_number(value: Any) -> int:
     if found is None or not 1 <= int(found[2]) <= 12:
         raise DataError(f'A calendar month is a date or a text such as "2022-03", not {value!r}.')
     return 12 * int(found[1]) + int(found[2]) - 1
+
+
+def _once(arms: list[Arm]) -> None:
+    """Refuse a month that an arm has twice: one of its costs would be lost."""
+    for arm in arms:
+        twice = arm.rows["_x"][arm.rows["_x"].duplicated()]
+        if len(twice):
+            raise DataError(
+                f"{arm.name or 'The frame'} has the month {_month_name(twice.iloc[0])} in more than one row; "
+                "a figure by calendar month takes one row an arm and month."
+            )
 
 
 def _month_name(number: float) -> str:
@@ -313,7 +326,7 @@ def concentration(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
 
 def _lorenz(arm: Arm) -> tuple[Floats, Floats]:
     """Return a curve from nobody and no cost on; an unknown share breaks it."""
-    x, y = numbers(arm.rows, "share_persons"), numbers(arm.rows, "share_cost")
+    x, y = shares(arm.rows, "share_persons"), numbers(arm.rows, "share_cost")
     x, y = x[np.isfinite(x)], y[np.isfinite(x)]
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clinops.errors import DataError
 from clinops.render import text as say
 from clinops.render.figures.sheet import SLACK, SMALL, width_of
 
@@ -34,6 +35,17 @@ def numbers(frame: pd.DataFrame, column: str) -> Floats:
     if column not in frame.columns:
         return np.full(len(frame), np.nan)
     return np.array([math.nan if pd.isna(value) else float(value) for value in frame[column]], dtype=float)
+
+
+def shares(frame: pd.DataFrame, column: str) -> Floats:
+    """Return a column of shares as floats; one outside 0 to 1 is refused: it is a percentage, or no share at all."""
+    found = numbers(frame, column)
+    outside = found[(found < -1e-9) | (found > 1 + 1e-9)]
+    if len(outside):
+        raise DataError(
+            f"The column {column!r} holds shares from 0 to 1, not {outside[0]:g}. Divide percentages by 100."
+        )
+    return found
 
 
 def words(frame: pd.DataFrame, column: str) -> list[str]:
