@@ -1,0 +1,133 @@
+"""Checks of a cost analysis that could fail: implausible savings, tails too heavy for the interval, unequal loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clinops.analyse.costs.rows import CostRows
+from clinops.analyse.costs.stake import Stake
+from clinops.results.result import Check, Column
+
+COCHRAN = 25.0
+"""Persons for each squared unit of skewness before a normal interval for a mean can be trusted (Cochran 1977)."""
+LOSS_GAP = 0.05
+
+
+def plausibility(at: Stake) -> Check:
+    """Whether the saving is no more than the money the programme could have touched."""
+    import pandas as pd
+
+    from clinops.stats.decision import plausible_saving
+
+    low, high = at.gross - 1.96 * at.gross_error, at.gross + 1.96 * at.gross_error
+    found = plausible_saving(at.gross, at.touchable, conf_low=low, conf_high=high)
+    n = {"n_exposed": int(at.rows.arm(True).sum()), "n_comparator": int(at.rows.arm(False).sum())}
+    frame = pd.DataFrame([{"saving": at.gross, "low": low, "high": high, "touchable": at.touchable,
+                           "share": found.share} | n])  # fmt: skip
+    money, counts = at.rows.currency, tuple(n)
+    columns = (
+        Column("saving", "Gross saving per person (95% CI)", "money", money, low="low", high="high", of=counts),
+        Column("touchable", f"Comparator's spend on {', '.join(at.plan.touchable)}", "money", money, of="n_comparator"),
+        Column("share", "Saving as a share of it", "fraction", of=counts),
+    )
+    said = f"The saving is {found.share:.0%} of what the comparator spent on care that the programme can touch."
+    if not np.isfinite(found.share):
+        said = "The comparator spent nothing on care that the programme can touch, or no saving was estimated."
+    return Check(
+        "cost_check_plausible", "Is the saving less than the money there was to save?", frame, columns,
+        tuple(filter(None, (found.note,))), said, observed=found.share, threshold=1.0, passed=found.passed,
+        why="A programme cannot save money that was never spent on what it changes; if it seems to, the arms differ in "
+            "something else.",
+    )  # fmt: skip
+
+
+def tails(rows: CostRows) -> Check:
+    """Whether there are persons enough for the skewness of their costs, so that the interval can be trusted."""
+    import pandas as pd
+
+    frame = pd.DataFrame([_tail(rows, arm) for arm in (True, False)])
+    worst = float((frame["effective"] / frame["needed"]).min())
+    known = bool(np.isfinite(worst))
+    columns = (
+        Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
+        Column("effective", "Effective size after weighting", "number0", of="n"),
+        Column("skewness", "Skewness of cost", "number1", of="n"),
+        Column("needed", "Size that such a tail asks for", "number0", of="n"),
+    )  # fmt: skip
+    said = (
+        "There are persons enough for costs so skewed." if worst >= 1 else
+        "The tail of these costs is heavy for so few persons: the interval is likely too narrow, and a bootstrap does "
+        "not cure it."
+    ) if known else "Not judged: an arm is empty or its costs do not vary."  # fmt: skip
+    return Check(
+        "cost_check_tails", "Are there persons enough for so skewed a cost?", frame, columns,
+        ("Size asked for: 25 times the squared skewness (Cochran 1977, section 2.15), at least 50.",), said,
+        observed=worst, threshold=1.0, passed=worst >= 1 if known else None,
+        why="With few persons and a heavy tail a 95% interval holds the truth less often than it says.",
+    )  # fmt: skip
+
+
+def _tail(rows: CostRows, arm: bool) -> dict[str, Any]:
+    from clinops.stats.weighting import effective_sample_size
+
+    inside = rows.arm(arm)
+    cost, weight = rows.total[inside], rows.weights[inside]
+    effective = float(effective_sample_size(weight)) if inside.any() else 0.0
+    mean = np.average(cost, weights=weight) if inside.any() else np.nan
+    spread = np.sqrt(np.average((cost - mean) ** 2, weights=weight)) if inside.any() else np.nan
+    skewness = float(np.average(((cost - mean) / spread) ** 3, weights=weight)) if spread > 0 else np.nan
+    return {"arm": rows.names[0 if arm else 1], "n": int(inside.sum()), "effective": effective, "skewness": skewness,
+            "needed": max(50.0, COCHRAN * skewness**2) if skewness == skewness else np.nan}  # fmt: skip
+
+
+def observation(rows: CostRows) -> Check:
+    """Whether both arms were watched alike, and died alike: unequal loss moves a cost per month."""
+    import pandas as pd
+
+    arms = [(rows.names[0], rows.arm(True)), (rows.names[1], rows.arm(False))]
+    frame = pd.DataFrame([
+        {"arm": name, "n": int(inside.sum()), "complete": int(rows.complete[inside].sum()),
+         "deaths": int(rows.died[inside].sum()), "share": _share(rows.complete, inside)}
+        for name, inside in arms
+    ])  # fmt: skip
+    gap = float(abs(frame["share"].iloc[0] - frame["share"].iloc[1]))
+    known = bool(np.isfinite(gap))
+    columns = (
+        Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
+        Column("complete", "Cost known to the horizon", "percent", "n/all (%)", denominator="n"),
+        Column("deaths", "Died", "percent", "n/all (%)", denominator="n"),
+    )  # fmt: skip
+    said = (
+        f"Cost is known to the horizon or to death for {frame['share'].iloc[0]:.1%} and {frame['share'].iloc[1]:.1%}."
+    )
+    return Check(
+        "cost_check_observed", "Is the cost of both arms known alike?", frame, columns,
+        sentence=said if known else "Not judged: an arm is empty.", observed=gap, threshold=LOSS_GAP,
+        passed=gap <= LOSS_GAP if known else None,
+        why="Who leaves the records early may be dearer or cheaper than who stays; they are taken to be alike.",
+    )  # fmt: skip
+
+
+def _share(values: Any, inside: Any) -> float:
+    return float(values[inside].mean()) if inside.any() else float("nan")
+
+
+def prices(rows: CostRows, years: tuple[int, ...], stated: bool) -> Check:
+    """Whether money of several calendar years was brought to the prices of one."""
+    import pandas as pd
+
+    several = len(years) > 1
+    frame = pd.DataFrame([{"years": f"{min(years)} to {max(years)}" if years else "none", "stated": stated}])
+    said = (
+        "All money is of one calendar year." if not several else
+        "Money of several years stands in the prices of one." if stated else
+        f"Money of {min(years)} to {max(years)} is added up in the prices of each year: state price_year."
+    )  # fmt: skip
+    return Check(
+        "cost_check_prices", "Is all money in the prices of one year?", frame,
+        (Column("years", "Years of service"), Column("stated", "Price year stated", "verdict")), sentence=said,
+        observed=len(years), threshold="one price year", passed=stated or not several,
+        why="Where the arms' calendar time differs, inflation looks like an effect.",
+    )  # fmt: skip

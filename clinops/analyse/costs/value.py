@@ -1,0 +1,185 @@
+"""Cost set against effect: the ratio where it means something, net benefit, the plane and the acceptability curve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clinops.analyse import words
+from clinops.analyse.costs.models import person_counts
+from clinops.analyse.costs.stake import Stake
+from clinops.analyse.dataset import Floats
+from clinops.analyse.effects import Row
+from clinops.results.result import Column, Figure, Result
+
+NOTHING = "No effect was named to set money against (effect= of the cost plan)."
+DRAWN = 1000
+
+
+def _differences(at: Stake) -> tuple[float, float, Floats, Floats]:
+    """Net cost and effect, exposed minus comparator, with their replicates."""
+    cost = at.known_fee - at.gross
+    draws = at.draws
+    drawn = draws[:, -2] - draws[:, : len(at.saving)].sum(axis=1)
+    return cost, float(at.effect or 0.0), drawn, draws[:, -1]
+
+
+def value_table(at: Stake, effect: str, unit: str) -> Result:
+    """Net cost, effect, their ratio, and the net benefit at each threshold."""
+    import pandas as pd
+
+    if at.effect is None:
+        return nothing("cost_value", "Cost against effect")
+    from clinops.stats.cost_effectiveness import icer
+
+    cost, gain, drawn, gained = _differences(at)
+    found = icer(cost, gain)
+    lines = [
+        _line("Net cost (care and fee)", cost, drawn, "money", at.rows.currency),
+        _line(f"Effect: {effect}", gain, gained, "number2", unit),
+        _ratio_line(at, found.ratio, found.verdict, unit),
+        *_benefit_lines(at, unit),
+    ]
+    frame = pd.DataFrame(lines)
+    frame["n_exposed"], frame["n_comparator"] = (int(at.rows.arm(arm).sum()) for arm in (True, False))
+    counts = ("n_exposed", "n_comparator")
+    columns = (
+        Column("line", "Per person"), Column("unit", "Unit"),
+        Column("estimate", "Difference (95% CI)", "money", at.rows.currency, low="low", high="high", of=counts,
+               format_by="format", missing="no ratio"),
+        Column("probability", "Chance of being above 0", "fraction", "of replicates", of=counts, missing="–"),
+        Column("remark", "In words"),
+    )  # fmt: skip
+    said = (
+        f"{at.rows.names[0]} {found.verdict}: net cost {words.number(cost, 0)} {at.rows.currency} and "
+        f"{words.number(gain, 2)} {unit} per person."
+    )
+    notes = (
+        f"{at.rows.basis}. Intervals: percentiles of {at.plan.replicates} one-step bootstrap replicates of the same "
+        f"persons, drawn within the arms. A gain is good whatever the outcome's own direction. {_discounting(at)}",
+        "A ratio stands only where more effect costs more, or less costs less; a negative ratio says nothing.",
+    )
+    return Result("cost_value", f"Cost against effect: {effect}", frame, columns, notes, said)
+
+
+def _discounting(at: Stake) -> str:
+    late = at.rows.horizon > 12
+    return (
+        f"After the first year {at.plan.discount_rate:.0%} a year is discounted."
+        if late
+        else "Not discounted: one year."
+    )
+
+
+def _line(name: str, estimate: float, draws: Floats, form: str, unit: str) -> dict[str, Any]:
+    from clinops.stats.decision import percentiles
+
+    low, high = percentiles(draws)
+    return {"line": name, "estimate": estimate, "low": low, "high": high, "format": form, "unit": unit,
+            "probability": float(np.mean(draws > 0)), "remark": ""}  # fmt: skip
+
+
+def _ratio_line(at: Stake, ratio: float, verdict: str, unit: str) -> dict[str, Any]:
+    from clinops.stats.cost_effectiveness import fieller_interval
+
+    cost, gain, _, _ = _differences(at)
+    weights = at.pick(saving=-1.0, fee=1.0)
+    errors = at.error(weights), at.error(at.pick(effect=1.0))
+    both = float(weights @ at.covariance @ at.pick(effect=1.0))
+    limits = fieller_interval(cost, gain, *errors, both)
+    stands = ratio == ratio and limits.kind == "interval"
+    ends = ", ".join(word for word in dict.fromkeys((limits.low_is, limits.high_is)) if word)
+    remark = f"{verdict}; {limits.note or (f'limits: {ends}' if ends else limits.method)}"
+    return {"line": "Cost per unit gained (ICER)", "estimate": ratio, "low": limits.low if stands else np.nan,
+            "high": limits.high if stands else np.nan, "format": "money", "unit": f"{at.rows.currency} per {unit}",
+            "probability": np.nan, "remark": remark}  # fmt: skip
+
+
+def _benefit_lines(at: Stake, unit: str) -> list[dict[str, Any]]:
+    from clinops.stats.cost_effectiveness import net_benefit_from_draws
+
+    found = net_benefit_from_draws(*_differences(at), at.plan.thresholds) if at.plan.thresholds else None
+    if found is None:
+        return []
+    return [
+        {"line": f"Net benefit at {at.plan.thresholds[i]:,.0f} {at.rows.currency}", "estimate": found.estimate[i],
+         "low": found.conf_low[i], "high": found.conf_high[i], "format": "money", "unit": at.rows.currency,
+         "probability": found.probability[i], "remark": f"where one {unit} is worth that much"}
+        for i in range(len(found.threshold))
+    ]  # fmt: skip
+
+
+def plane(at: Stake, effect: str, unit: str) -> Result:
+    """The cost-effectiveness plane."""
+    import pandas as pd
+
+    if at.effect is None:
+        return nothing("cost_plane", "Cost-effectiveness plane")
+    from clinops.stats.cost_effectiveness import VERDICTS, quadrant_shares
+
+    cost, gain, drawn, gained = _differences(at)
+    shares = quadrant_shares(drawn, gained)
+    frame = pd.DataFrame({
+        "effect": [*gained, gain], "cost": [*drawn, cost], "kind": [*["draw"] * len(drawn), "estimate"],
+    })  # fmt: skip
+    table = pd.DataFrame([{"quadrant": VERDICTS[name].capitalize(), "share": share} for name, share in shares.items()
+                          if name != "origin" or share > 0])  # fmt: skip
+    parts = [f"{share:.0%} {VERDICTS[name]}" for name, share in shares.items() if share > 0]
+    said = f"Of {len(drawn)} bootstrap replicates {', '.join(parts)}."
+    options = {"thresholds": list(at.plan.thresholds[1:2] or at.plan.thresholds[:1]), "effect_unit": unit,
+               "currency": at.rows.currency, "basis": at.rows.basis}  # fmt: skip
+    columns = (Column("quadrant", "The programme"), Column("share", "Share of replicates", "fraction", of=()))
+    return Result("cost_plane", f"Cost-effectiveness plane: {effect}", table, columns, sentence=said, alt=said,
+                  figure=Figure("ce_plane", frame, options))  # fmt: skip
+
+
+def acceptability(at: Stake, effect: str, unit: str) -> Result:
+    """How likely the programme is worth its cost, by what a unit of effect is worth."""
+    import pandas as pd
+
+    if at.effect is None or not at.plan.thresholds:
+        return nothing("cost_acceptability", "Acceptability curve")
+    from clinops.stats.cost_effectiveness import acceptability as curve
+
+    _, _, drawn, gained = _differences(at)
+    grid = np.linspace(0.0, max(at.plan.thresholds), 101)
+    frame = pd.DataFrame({"threshold": grid, "probability": curve(drawn, gained, grid)})
+    asked = np.array(at.plan.thresholds)
+    table = pd.DataFrame({"threshold": asked, "probability": curve(drawn, gained, asked)})
+    columns = (
+        Column("threshold", f"Worth of one {unit}", "money", at.rows.currency, of=()),
+        Column("probability", "Chance of being worth its cost", "fraction", "of replicates", of=()),
+    )
+    first, last = table.iloc[0], table.iloc[-1]
+    said = (
+        f"The chance that the programme is worth its cost is {first['probability']:.0%} where one {unit} is worth "
+        f"{first['threshold']:,.0f} {at.rows.currency} and {last['probability']:.0%} where it is worth "
+        f"{last['threshold']:,.0f}."
+    )
+    options = {"currency": at.rows.currency, "effect_unit": unit, "basis": at.rows.basis}
+    return Result("cost_acceptability", f"Acceptability curve: {effect}", table, columns, sentence=said, alt=said,
+                  figure=Figure("acceptability", frame, options))  # fmt: skip
+
+
+def value_rows(at: Stake, effect: str, unit: str) -> list[Row]:
+    """Net cost, effect and net benefit as rows of the results schema."""
+    if at.effect is None:
+        return []
+    base = person_counts(at.rows) | {"analysis": "cost-effectiveness", "method": "one-step bootstrap"}
+    frame = value_table(at, effect, unit).frame
+    return [
+        base | {
+            "measure": line["line"], "scale": "difference", "unit": line["unit"], "estimate": line["estimate"],
+            "conf_low": line["low"], "conf_high": line["high"],
+            "note": line["remark"] or None,
+        }
+        for line in frame.to_dict("records")
+    ]  # fmt: skip
+
+
+def nothing(name: str, title: str, reason: str = NOTHING) -> Result:
+    """An exhibit that cannot be had: said in its place, not left out."""
+    import pandas as pd
+
+    return Result(name, title, pd.DataFrame({"not possible": [reason]}), sentence=f"Not possible: {reason}")
