@@ -10,6 +10,7 @@ from typing import Any
 from clinops._version import __version__
 from clinops.define.codes import codes
 from clinops.define.cohorts import cohort, every, first_eligible, first_ever
+from clinops.define.cost_plan import cost_plan
 from clinops.define.events import events
 from clinops.define.ledger import ledger_rules
 from clinops.define.measures import (
@@ -45,8 +46,9 @@ from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
 _LATER = {
-    "ledger": "clinops.analyse.costs.ledger", "profile": "clinops.analyse.profile",
-    "quality": "clinops.analyse.quality", "trial": "clinops.analyse.trial.facade",
+    "cost_of_care": "clinops.analyse.costs.care", "ledger": "clinops.analyse.costs.ledger",
+    "profile": "clinops.analyse.profile", "quality": "clinops.analyse.quality",
+    "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
 
@@ -59,7 +61,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between", "charlson",
-    "codes", "cohort", "connect", "cost", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
+    "codes", "cohort", "connect", "cost", "cost_of_care",
+    "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks", "ledger",
     "ledger_rules", "match", "observed", "prices", "profile", "programme", "protocol", "quality", "race",
     "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.checks import summary
-from clinops.analyse.costs import checks, decide, describe, front, horizon, ledger_tables, models, robust, terms, value
+from clinops.analyse.costs import (
+    checks,
+    decide,
+    describe,
+    front,
+    horizon,
+    ledger_tables,
+    models,
+    robust,
+    split,
+    terms,
+    value,
+)
 from clinops.analyse.costs.rows import CostRows, study_rows
 from clinops.analyse.costs.stake import Stake, stake
 from clinops.analyse.exhibits.gallery import Gallery
@@ -19,7 +32,7 @@ from clinops.errors import DefinitionError
 from clinops.results.result import Check, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
@@ -49,8 +62,8 @@ class CostOfCare:
 
     Parameters
     ----------
-    rows : what every person of both arms cost.
-    ledger : where that comes from.
+    read : makes the rows of both arms from a ledger and a plan.
+    ledger : claims and enrolment.
     plan : the terms.
     source : the records, for what identifies them.
     study : the study whose persons these are; None where a file names them.
@@ -58,9 +71,11 @@ class CostOfCare:
     """
 
     def __init__(
-        self, rows: CostRows, ledger: Any, plan: CostPlan, source: Any, study: Any = None, min_cell: int = 11
-    ) -> None:
-        self.rows, self.ledger, self.plan, self.source, self.study = rows, ledger, plan, source, study
+        self, read: Callable[[Any, CostPlan], CostRows], ledger: Any, plan: CostPlan, source: Any, study: Any = None,
+        min_cell: int = 11,
+    ) -> None:  # fmt: skip
+        self._read, self.ledger, self.plan, self.source, self.study = read, ledger, plan, source, study
+        self.rows = read(ledger, plan)
         self.min_cell = min_cell
         self._gallery = Gallery(
             NUMBERS, synthetic=bool(source.synthetic), min_cell=min_cell, everything=self._everything
@@ -122,10 +137,19 @@ class CostOfCare:
         """Every estimate as a row of the results schema, not yet protected."""
         rows = horizon.horizon_rows(self.rows) + horizon.month_rows(self.rows) + describe.pmpm_rows(self.rows)
         rows += horizon.horizon_rows(horizon.crude(self.rows)) if self.rows.adjustment != "crude" else []
-        rows += models.model_rows(self.rows) + robust.truncation_rows(self.rows)
+        rows += (
+            split.split_rows(self.rows, self.standard)
+            + models.model_rows(self.rows)
+            + robust.truncation_rows(self.rows)
+        )
         rows += decide.decision_rows(self.stake) + value.value_rows(self.stake, self.plan.effect, self.effect_unit)
         notebook = os.environ.get("CLINOPS_NOTEBOOK", "")
         return [{"notebook": notebook} | row for row in rows]
+
+    @cached_property
+    def standard(self) -> CostRows:
+        """The same persons' care at standard prices, in both arms and all years."""
+        return self._read(self.ledger.at_standard_prices(), replace(self.plan, prices=None))
 
     @cached_property
     def estimates(self) -> pd.DataFrame:
@@ -151,7 +175,7 @@ class CostOfCare:
     @property
     def price_and_use(self) -> Result:
         """The difference split into prices paid and care used."""
-        return self._show("price_and_use", lambda: value.nothing("price_and_use", "Price and use", "not made yet"))
+        return self._show("price_and_use", lambda: split.split_table(self.rows, self.standard))
 
     @property
     def models(self) -> Result:
@@ -330,10 +354,10 @@ def cost_of_care(
     if protocol is None:
         assert people is not None
         book = ledger(records, rules=rules)
-        rows = people_rows(Path(people), book, chosen, names=tuple(names), covariates=tuple(covariates))
-        return CostOfCare(rows, book, chosen, book.source, min_cell=min_cell or 11)
+        read = partial(people_rows, Path(people), names=tuple(names), covariates=tuple(covariates))
+        return CostOfCare(read, book, chosen, book.source, min_cell=min_cell or 11)
     source = connect(records) if isinstance(records, str | Path) else records
     design = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)
     study = design.on(source, truth=truth)
     book = ledger(source, rules=rules)
-    return CostOfCare(study_rows(study, book, chosen), book, chosen, source, study, min_cell or design.min_cell)
+    return CostOfCare(partial(study_rows, study), book, chosen, source, study, min_cell or design.min_cell)

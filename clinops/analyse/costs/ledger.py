@@ -11,7 +11,7 @@ from clinops.analyse.costs import ledger_tables as tables
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.build.ledger import cube
 from clinops.build.ledger import months as by_month
-from clinops.build.ledger.books import Books, keep
+from clinops.build.ledger.books import Books, at_standard_prices, keep
 from clinops.build.ledger.flat import from_flat
 from clinops.build.ledger.raw import from_source
 from clinops.define.base import choice
@@ -49,6 +49,11 @@ class Ledger:
     def currency(self) -> str:
         """Code of the currency of every amount."""
         return self.books.unit
+
+    @property
+    def amount(self) -> str:
+        """What counts: "allowed", "paid" or "charge"."""
+        return self.books.rules.amount
 
     @property
     def rules(self) -> Result:
@@ -116,6 +121,10 @@ class Ledger:
         See `clinops.build.ledger.months.costs_by_month`.
         """
         return by_month.costs_by_month(self.books, people, months, before)
+
+    def at_standard_prices(self) -> Ledger:
+        """The same ledger with every claim at the standard price of its service: what differs then is use."""
+        return Ledger(at_standard_prices(self.books), self._gallery.min_cell)
 
     @property
     def exhibits(self) -> tuple[Result, ...]:

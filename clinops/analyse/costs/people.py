@@ -9,6 +9,7 @@ import numpy as np
 
 from clinops.analyse.costs.rows import CostRows, assemble, basis
 from clinops.analyse.months import anniversary_days
+from clinops.build.ledger.observed import observed
 from clinops.define.cost_plan import CostPlan
 from clinops.errors import DataError, unknown
 
@@ -37,12 +38,17 @@ def people_rows(
     index = frame["index_date"].to_numpy(dtype="datetime64[D]")
     reach = anniversary_days(index, plan.horizon_months)
     death = _days(frame, "death_date", index, np.nan)
-    observed = np.minimum(_days(frame, "last_date", index, FOREVER), ledger.last_days(frame["person_id"], index))
-    last = np.minimum.reduce([reach, observed, np.where(np.isfinite(death), death, FOREVER)])
-    people = frame[["person_id", "index_date"]].assign(
-        row=np.arange(len(frame)), first_day=ledger.first_days(frame["person_id"], index), reach=reach,
-        last_day=np.maximum(last, 0).astype(int), death_day=death,
-    )  # fmt: skip
+    people = frame[["person_id", "index_date"]].assign(row=np.arange(len(frame)), reach=reach, death_day=death)
+    first, until = observed(ledger.books, people)
+    if lost := int(np.isnan(until).sum()):
+        raise DataError(
+            f"{lost:,} of {len(frame):,} persons of {file.name} are not enrolled on their index date, so what they "
+            "cost is not known. Leave them out, or mend the enrolment."
+        )
+    last = np.minimum.reduce(
+        [reach, until, _days(frame, "last_date", index, FOREVER), np.nan_to_num(death, nan=FOREVER)]
+    )
+    people = people.assign(first_day=first, last_day=np.maximum(last, 0).astype(int))
     exposed = frame["arm"].to_numpy(dtype=int) == 1
     weights = _numbers(frame, "weight", 1.0)
     fee = frame["fee"].to_numpy(dtype=float) if "fee" in frame else np.where(exposed, plan.fee or 0.0, 0.0)

@@ -89,6 +89,12 @@ class Books:
         return self.cache[key]
 
 
+def at_standard_prices(books: Books) -> Books:
+    """The same books with every claim at the standard price of its service: what differs then is use."""
+    claims = prices.priced(books.engine, books.claims, books.rules, everything=True)
+    return replace(books, claims=books.engine.materialise(claims, "standard"))
+
+
 def keep(raw: Raw, rules: LedgerRules) -> Books:
     """Apply the rules to claims and enrolment.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 
 from clinops.build.ledger.books import Books, inside
@@ -33,7 +32,7 @@ def costs_by_month(books: Books, people: pd.DataFrame, months: int, before: int 
     frame with row, month (-before .. -1, 1 .. months), year, category and cost (sums exact to the cent), sorted;
     months without a claim have no row.
     """
-    entries = books.engine.upload(_uploaded(books, people), "ledger_people")
+    entries = upload(books, people)
     claims = books.claims
     joined = entries.inner_join(claims, "person_id")
     dated = joined.mutate(day=joined.date.delta(joined.index_date, unit="day"))
@@ -50,7 +49,13 @@ def costs_by_month(books: Books, people: pd.DataFrame, months: int, before: int 
     return frame.astype({"row": "int64", "month": "int64", "year": "int64", "cost": "float64"})[list(COLUMNS)]
 
 
-def _uploaded(books: Books, people: pd.DataFrame) -> Any:
+def upload(books: Books, people: pd.DataFrame) -> ir.Table:
+    """Copy the people beside the claims, their ids in the type that the claims have.
+
+    Raises
+    ------
+    DataError : a column is missing.
+    """
     import pyarrow as pa
 
     for name in NEEDED:
@@ -62,10 +67,11 @@ def _uploaded(books: Books, people: pd.DataFrame) -> Any:
     person = people["person_id"].astype("int64" if kind.is_integer() else "string")
     first = people["first_day"] if "first_day" in people.columns else pd.Series(-(2**30), index=people.index)
     dates = pd.to_datetime(people["index_date"]).to_numpy(dtype="datetime64[D]")
-    return pa.table({
+    table = pa.table({
         "row": pa.array(people["row"].to_numpy(dtype="int64")),
         "person_id": pa.array(person, ibis.Schema({"p": kind}).to_pyarrow().field(0).type, from_pandas=True),
         "index_date": pa.array(dates, pa.date32()),
         "first_day": pa.array(first.fillna(-(2**30)).to_numpy(dtype="int64")),
         "last_day": pa.array(people["last_day"].to_numpy(dtype="int64")),
     })  # fmt: skip
+    return books.engine.upload(table, "ledger_people")

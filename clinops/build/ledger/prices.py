@@ -51,8 +51,12 @@ def standard(engine: Any, claims: ir.Table, rules: LedgerRules) -> dict[str, Fra
     return means | given
 
 
-def priced(engine: Any, claims: ir.Table, rules: LedgerRules) -> ir.Table:
-    """Give encounters that were paid by capitation the standard price of their service, rounded to the cent."""
+def priced(engine: Any, claims: ir.Table, rules: LedgerRules, everything: bool = False) -> ir.Table:
+    """Give encounters that were paid by capitation the standard price of their service, rounded to the cent.
+
+    With `everything` all claims get it, so that what is left of a difference is a difference in use; a service
+    without a price keeps its amount.
+    """
     import pyarrow as pa
 
     prices = sorted(standard(engine, claims, rules).items())
@@ -66,7 +70,8 @@ def priced(engine: Any, claims: ir.Table, rules: LedgerRules) -> ir.Table:
     keyed = claims.mutate(key=key(claims), volume=volume(claims))
     joined = keyed.left_join(table, keyed.key == table.of)
     standard_amount = (joined.price * joined.volume).round(2).cast("decimal(18, 2)")
-    amount = ibis.ifelse(joined.capitated & joined.price.notnull(), standard_amount, joined.amount)
+    known = joined.price.notnull()
+    amount = ibis.ifelse(known if everything else known & joined.capitated, standard_amount, joined.amount)
     return joined.mutate(amount=amount).select(*claims.columns)
 
 
