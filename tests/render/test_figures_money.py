@@ -1,4 +1,4 @@
-"""What the figures of money draw: sums, shares and probabilities worked out by hand beside what stands in the picture."""
+"""What the figures of money draw: sums, shares and probabilities worked out by hand."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def test_cost_that_is_netted_below_zero_lifts_the_curve_above_all() -> None:
 
 
 def test_percentages_are_refused_as_shares() -> None:
-    with pytest.raises(DataError, match="'share_persons' holds shares, 0 to 1, not 50"):
+    with pytest.raises(DataError, match="'share_persons' holds shares from 0 to 1, not 50"):
         figures.draw(Figure("concentration", rows("share_persons share_cost", (50, 0.9), (100, 1.0)), {}))
 
 
@@ -449,7 +449,7 @@ def test_arms_of_the_acceptability_curve_are_named() -> None:
 
 
 def test_a_probability_beyond_one_is_refused() -> None:
-    with pytest.raises(DataError, match="'probability' holds shares, 0 to 1, not 60"):
+    with pytest.raises(DataError, match="'probability' holds shares from 0 to 1, not 60"):
         figures.draw(changed(cases.acceptability(), {(0, "probability"): 60.0}))
 
 

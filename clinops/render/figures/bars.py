@@ -103,7 +103,11 @@ def waterfall(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> 
     looks = ((SAVED, saving, lambda i: kinds[i] == "part" and value[i] < 0),
              (SPENT, costing, lambda i: kinds[i] == "part" and value[i] > 0),
              (FEE, "fee", lambda i: kinds[i] == "fee"), (SUM, "total", lambda i: bars[i].strong))  # fmt: skip
-    key = [(dict(look), name) for look, name, here in looks if any(here(i) for i in range(len(kinds)))]
+    key = [
+        (dict(look), name)
+        for look, name, here in looks
+        if any(here(i) and math.isfinite(bars[i].end) for i in range(len(kinds)))
+    ]
     title = str(options.get("xlabel", "Difference")) + (f", {unit}" if unit else "")
     head = f"Amount ({options['interval']})" if options.get("interval") else _interval_head(low, high)
     lost = any(math.isnan(v) and kind in ("part", "fee") for v, kind in zip(value, kinds, strict=True))
