@@ -44,7 +44,7 @@ NUMBERS = {
     "cost_model_tests": "Table 9", "cost_truncation": "Table 10", "cost_money": "Table 11",
     "cost_perspectives": "Table 12", "cost_value": "Table 13", "checks": "Table 14",
     "cost_check_plausible": "Table 14a", "cost_check_tails": "Table 14b", "cost_check_observed": "Table 14c",
-    "cost_check_prices": "Table 14d",
+    "cost_check_run_out": "Table 14d", "cost_check_prices": "Table 14e",
     "ledger_calendar": "Figure 1", "cost_concentration": "Figure 2", "cost_trend": "Figure 3",
     "cumulative_cost": "Figure 4", "cost_models": "Figure 5", "cost_waterfall": "Figure 6", "cost_budget": "Figure 7",
     "cost_plane": "Figure 8", "cost_acceptability": "Figure 9",
@@ -249,6 +249,7 @@ class CostOfCare:
             "cost_check_plausible": lambda: checks.plausibility(self.stake),
             "cost_check_tails": lambda: checks.tails(self.rows),
             "cost_check_observed": lambda: checks.observation(self.rows),
+            "cost_check_run_out": lambda: checks.run_out(self.rows, self.ledger.complete_to),
             "cost_check_prices": lambda: checks.prices(self.rows, self.rows.years, self.plan.prices is not None),
         }
         return tuple(self._show(name, make) for name, make in made.items())
@@ -341,9 +342,9 @@ def cost_of_care(
     ------
     DefinitionError : neither or both of protocol and people, or terms that these records cannot meet.
     """
-    from clinops.analyse.costs.ledger import ledger
+    from clinops.analyse.costs.identity import identity
+    from clinops.analyse.costs.ledger import is_flat, ledger
     from clinops.analyse.costs.people import people_rows
-    from clinops.sources import connect
 
     chosen = plan or CostPlan()
     if (protocol is None) == (people is None):
@@ -351,13 +352,24 @@ def cost_of_care(
             "Say who is compared with whom: protocol= (records in OMOP), or people= (a file with person_id, arm and "
             "index_date), one of the two."
         )
+    source = records if isinstance(records, str | Path) and is_flat(records) else opened(records)
+    book = ledger(source, rules=rules)
     if protocol is None:
         assert people is not None
-        book = ledger(records, rules=rules)
-        read = partial(people_rows, Path(people), names=tuple(names), covariates=tuple(covariates))
-        return CostOfCare(read, book, chosen, book.source, min_cell=min_cell or 11)
-    source = connect(records) if isinstance(records, str | Path) else records
+        read = partial(people_rows, file=Path(people), names=tuple(names), covariates=tuple(covariates))
+        where = identity(book.books) if isinstance(source, str | Path) else source
+        return CostOfCare(read, book, chosen, where, min_cell=min_cell or 11)
+    if isinstance(source, str | Path):
+        raise DefinitionError(
+            "A protocol needs records in OMOP; flat claims need people=, a file that says who is who."
+        )
     design = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)
     study = design.on(source, truth=truth)
-    book = ledger(source, rules=rules)
     return CostOfCare(partial(study_rows, study), book, chosen, source, study, min_cell or design.min_cell)
+
+
+def opened(records: Any) -> Any:
+    """A source, connected where an address was given."""
+    from clinops.sources import connect
+
+    return connect(records) if isinstance(records, str | Path) else records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,9 +10,13 @@ from clinops.analyse.costs.rows import CostRows
 from clinops.analyse.costs.stake import Stake
 from clinops.results.result import Check, Column
 
+if TYPE_CHECKING:
+    import datetime as dt
+
 COCHRAN = 25.0
 """Persons for each squared unit of skewness before a normal interval for a mean can be trusted (Cochran 1977)."""
 LOSS_GAP = 0.05
+RUN_OUT = 0.01
 
 
 def plausibility(at: Stake) -> Check:
@@ -130,4 +134,35 @@ def prices(rows: CostRows, years: tuple[int, ...], stated: bool) -> Check:
         (Column("years", "Years of service"), Column("stated", "Price year stated", "verdict")), sentence=said,
         observed=len(years), threshold="one price year", passed=stated or not several,
         why="Where the arms' calendar time differs, inflation looks like an effect.",
+    )  # fmt: skip
+
+
+def run_out(rows: CostRows, complete_to: dt.date | None) -> Check:
+    """Whether follow-up ends before the days whose claims are still coming in."""
+    import pandas as pd
+
+    last = np.datetime64(complete_to, "D") if complete_to is not None else np.datetime64("NaT", "D")
+    beyond = (rows.index_date.astype("datetime64[D]") + rows.last_day.astype(int) - last).astype(float)
+    late = np.clip(np.nan_to_num(beyond), 0, rows.last_day)
+    lines = []
+    for arm in (True, False):
+        inside = rows.arm(arm)
+        days = float(rows.last_day[inside].sum())
+        lines.append({"arm": rows.names[0 if arm else 1], "n": int(inside.sum()), "late": int((late[inside] > 0).sum()),
+                      "share": float(late[inside].sum()) / days if days > 0 else np.nan})  # fmt: skip
+    frame = pd.DataFrame(lines)
+    worst = float(frame["share"].max())
+    known = complete_to is not None and bool(np.isfinite(worst))
+    columns = (
+        Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
+        Column("late", "Followed into the run-out", "percent", "n/all (%)", denominator="n"),
+        Column("share", "Share of their days in it", "fraction", of="late"),
+    )  # fmt: skip
+    said = f"Claims are taken as complete to {complete_to}; at most {worst:.1%} of an arm's days lie later."
+    return Check(
+        "cost_check_run_out", "Were the claims of all follow-up in?", frame, columns,
+        sentence=said if known else "Not judged: no claim is dated, or nobody was followed.", observed=worst,
+        threshold=RUN_OUT, passed=worst <= RUN_OUT if known else None,
+        why="Claims come in for months after the care: the last days look cheap, and cheaper in the arm that has more "
+            "of them.",
     )  # fmt: skip

@@ -58,7 +58,7 @@ def _lines(at: Stake) -> list[dict[str, Any]]:
     made += [_line("Programme fee", fee, "fee", money, normal), _line("Net saving", net, "saving", money, normal)]
     charged = _charged(at)
     even = decision.break_even_fee(at.gross, charged=charged, std_error=at.gross_error)
-    unit = f"{at.rows.currency} per {'activated person' if at.rows.fee_per == 'person' else 'started month'}"
+    unit = f"{at.rows.currency} per {at.rows.fee_unit}"
     made.append(_line("Break-even fee", even, "fee", unit, normal))
     return [*made, _line("Return on investment", back, "ratio", "per unit of fee", drawn)]
 

@@ -19,6 +19,8 @@ from clinops.define.ledger import MONTH_RULES, LedgerRules
 from clinops.errors import DefinitionError
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     import pandas as pd
 
     from clinops.results.result import Result
@@ -54,6 +56,11 @@ class Ledger:
     def amount(self) -> str:
         """What counts: "allowed", "paid" or "charge"."""
         return self.books.rules.amount
+
+    @property
+    def complete_to(self) -> dt.date | None:
+        """The last day of service whose claims are taken as complete; None where no claim is dated."""
+        return self.books.complete_to
 
     @property
     def rules(self) -> Result:
@@ -191,7 +198,7 @@ def ledger(
         raise DefinitionError(f"rules is a {type(chosen).__name__}; give {LedgerRules.made}.")
     if (source is None) == (claims is None):
         raise DefinitionError("Give either a source (OMOP records or a folder) or claims=..., and not both.")
-    if claims is not None or _is_flat(source):
+    if claims is not None or is_flat(source):
         from clinops.sources.claims import open_claims
 
         records = open_claims(claims, enrolment, folder=source, columns=columns, category_map=category_map)
@@ -205,7 +212,7 @@ def ledger(
     return Ledger(keep(from_source(opened, chosen), chosen), min_cell)
 
 
-def _is_flat(source: Any) -> bool:
+def is_flat(source: Any) -> bool:
     """Whether a source is a folder that holds a table of claims and no OMOP persons."""
     if not isinstance(source, str | Path) or "://" in str(source):
         return False

@@ -23,7 +23,7 @@ CRUDE = "difference between the arms as they are"
 
 
 def people_rows(
-    file: Path, ledger: Any, plan: CostPlan, *, names: tuple[str, ...], covariates: tuple[str, ...]
+    ledger: Any, plan: CostPlan, *, file: Path, names: tuple[str, ...], covariates: tuple[str, ...]
 ) -> CostRows:  # fmt: skip
     """Read the file, hold it to what an analysis needs, and look up what each person cost.
 
@@ -60,7 +60,7 @@ def people_rows(
         estimand="as the weights of the file make it" if "weight" in frame else CRUDE,
         adjustment="weights of the file" if "weight" in frame else "crude",
         fee=fee if "fee" in frame or plan.fee is not None else None,
-        fee_each=plan.fee, fee_per="person", effect=_effect(frame, plan),
+        fee_each=plan.fee, effect=_effect(frame, plan),
     )  # fmt: skip
 
 

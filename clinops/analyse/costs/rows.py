@@ -37,12 +37,13 @@ class CostRows:
     categories : names of the C categories; they add up to the total.
     covered, covered_before : (n, K), (n, B) share of each month that was observed.
     died : (n,) within the horizon and in observation.
+    last_day : (n,) of follow-up within the horizon, from the index date.
     complete : (n,) whose cost over the horizon is known: observed to its end, or to death.
     weights, balancing, propensity : what makes the arms comparable, as in `Adjusted`.
     cluster, cluster_name : independent units, and what they are.
     design : (n, p) columns of covariates, without a constant; p may be 0.
     index_date : (n,) dates. fee : (n,) programme fee, 0 where none is due; None where it is not known.
-    fee_each, fee_per : what one fee is, and what it is for.
+    fee_each, fee_unit : what one fee is, and what it is for ("activated person").
     years : calendar years of service of their claims.
     effect : (n,) the outcome that money is set against; None for none.
     names : of the exposed and of the comparator. estimand, adjustment : in words; target : the estimand by its code.
@@ -57,6 +58,7 @@ class CostRows:
     covered: Floats
     covered_before: Floats
     died: NDArray[np.bool_]
+    last_day: Floats
     complete: NDArray[np.bool_]
     weights: Floats
     cluster: NDArray[Any]
@@ -74,7 +76,7 @@ class CostRows:
     years: tuple[int, ...] = ()
     fee: Floats | None = None
     fee_each: float | None = None
-    fee_per: str = "person"
+    fee_unit: str = "exposed person"
     effect: Floats | None = None
     notes: tuple[str, ...] = ()
 
@@ -164,7 +166,8 @@ def assemble(
     died = np.isfinite(death) & (death <= last)
     return CostRows(
         exposed=exposed, cost=cost, before=before, categories=categories, covered=covered[:, at > 0],
-        covered_before=covered[:, at < 0], died=died, complete=died | (last >= reach), index_date=index,
+        covered_before=covered[:, at < 0], died=died,
+        last_day=last, complete=died | (last >= reach), index_date=index,
         years=tuple(sorted({int(year) for year in frame["year"].unique()})), **given,
     )  # fmt: skip
 
@@ -237,7 +240,8 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
         estimand=adjusted.estimand, adjustment=adjusted.label, target=_target(adjusted),
         balancing=None if adjusted.known_weights else adjusted.balancing,
         propensity=None if adjusted.known_weights else adjusted.propensity,
-        fee=None if units is None or fee is None else fee * units, fee_each=fee, fee_per=fee_per,
+        fee=None if units is None or fee is None else fee * units, fee_each=fee,
+        fee_unit=_fee_unit(fee_per, since is not None),
         effect=_effect(study, plan),
     )  # fmt: skip
 
@@ -262,6 +266,12 @@ def _fee(protocol: Any, plan: CostPlan) -> tuple[float | None, str]:
     if plan.fee is not None:
         return plan.fee, plan.fee_per
     return (None, plan.fee_per) if programme is None else (programme.fee, programme.fee_per)
+
+
+def _fee_unit(fee_per: str, activation: bool) -> str:
+    if fee_per == "person-month":
+        return "started month"
+    return "activated person" if activation else "exposed person"
 
 
 def _effect(study: Any, plan: CostPlan) -> Floats | None:

@@ -21,14 +21,7 @@ def terms(rows: CostRows, plan: CostPlan, amount: str) -> Result:
 
     lines = [
         ("Perspective", plan.perspective),
-        (
-            "Amount",
-            {
-                "allowed": "Allowed: what payer and patient owe together",
-                "paid": "Paid by the payer",
-                "charge": "Charges times a cost-to-charge ratio",
-            },  # fmt: skip[plan.amount],
-        ),
+        ("Amount", AMOUNTS[amount]),
         ("Currency and prices", f"{rows.currency}; {_prices(plan)}"),
         ("Horizon", f"{rows.horizon} months from the index date, the same for everybody; day 0 is in no month"),
         ("Discounting", _discounting(rows, plan)),
@@ -57,8 +50,7 @@ def _discounting(rows: CostRows, plan: CostPlan) -> str:
 def _fee(rows: CostRows) -> str:
     if rows.fee is None or rows.fee_each is None:
         return "Not known"
-    unit = "activated person" if rows.fee_per == "person" else "started month after activation"
-    return f"{rows.fee_each:,.2f} {rows.currency} for each {unit}"
+    return f"{rows.fee_each:,.2f} {rows.currency} for each {rows.fee_unit}"
 
 
 def detectable(rows: CostRows) -> Result:
