@@ -20,9 +20,10 @@ MONEY = "decimal(18, 2)"
 
 
 class Fact(NamedTuple):
-    """Claims of one currency and category in numbers; amounts as recorded."""
+    """Claims of one currency and category in numbers; amounts as recorded, the category as spelled and as known."""
 
     currency: str | None
+    said: str | None
     category: str | None
     rows: int
     amount: Decimal
@@ -40,19 +41,25 @@ class Fact(NamedTuple):
 def facts(raw: Raw, rules: LedgerRules) -> list[Fact]:
     """Count the claims once, by currency and category, before any rule touches them."""
     claims = raw.claims
-    table = claims.mutate(
-        money=claims[rules.amount], said=category(claims), zeros=_capitated(claims, rules.amount, raw.has)
-    )
+    table = claims.mutate(money=claims[rules.amount], zeros=_capitated(claims, rules.amount, raw.has))
     zero = ibis.literal(0).cast(MONEY)
-    counted = table.group_by(["currency", "said"]).agg(
+    counted = table.group_by(["currency", "category"]).agg(
         rows=table.count(), amount=table.money.sum().fill_null(zero), bare=table.money.isnull().sum(),
         negative=table.count(where=table.money < 0),
         negative_amount=table.money.sum(where=table.money < 0).fill_null(zero), zero=table.count(where=table.zeros),
         undated=table.date.isnull().sum(), nobody=table.person_id.isnull().sum(), first=table.date.min(),
         last=table.date.max(), paid_last=table.paid_date.max(),
     )  # fmt: skip
-    rows = raw.engine.rows(counted.order_by(["currency", "said"]))
-    return [Fact(*(_plain(row[name]) for name in ("currency", "said", *Fact._fields[2:]))) for row in rows]
+    rows = raw.engine.rows(counted.order_by(["currency", "category"]))
+    return [
+        Fact(
+            row["currency"],
+            row["category"],
+            known(row["category"], rules.categories),
+            *(_plain(row[name]) for name in Fact._fields[3:]),
+        )
+        for row in rows
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -60,15 +67,25 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, Decimal) and value.as_tuple().exponent == 0 else value
 
 
-def category(claims: ir.Table) -> ir.StringValue:
-    """A claim's category as the rules spell it: lower case, hyphens and blanks for underscores."""
-    said = claims.category.lower().strip()
-    return ibis.cases(
-        (said == "", ibis.null("string")),
-        (said.isin(("post_acute", "post acute", "postacute")), "post-acute"),
-        (said.isin(("programme_fee", "program_fee", "program fee")), "programme fee"),
-        else_=said,
-    )
+SPELLINGS = {"postacute": "post-acute", "program-fee": "programme fee", "programme-fee": "programme fee"}
+
+
+def known(said: str | None, categories: Iterable[str]) -> str | None:
+    """A category as the rules spell it, whatever the case and whether a blank, _ or - joins its words."""
+    plain = (said or "").strip().lower()
+    joined = plain.replace("_", "-").replace(" ", "-")
+    spelled = {name.replace("_", "-").replace(" ", "-"): name for name in categories}
+    return spelled.get(joined) or SPELLINGS.get(joined) or plain or None
+
+
+def category(claims: ir.Table, facts: list[Fact]) -> ir.StringValue:
+    """The category of every claim as the rules spell it; without one it is "other"."""
+    # Few spellings differ, often none: a column that is left as it is costs nothing over ten million rows.
+    respelled = {fact.said: fact.category for fact in facts if fact.said is not None and fact.said != fact.category}
+    said = claims.category.fill_null("other")
+    if not respelled:
+        return said
+    return ibis.cases(*((said == old, new or "other") for old, new in respelled.items()), else_=said)
 
 
 def _capitated(claims: ir.Table, amount: str, has: Iterable[str]) -> ir.BooleanValue:
@@ -138,12 +155,12 @@ def apply(raw: Raw, rules: LedgerRules, facts: list[Fact], unit: str) -> tuple[i
     """Return the claims with the one amount that counts, and what the rules about amounts touched."""
     claims = raw.claims
     kept = _in_currency(claims, rules, raw, unit)
-    said = category(kept)
+    said = category(kept, facts)
     amount = _converted(kept[rules.amount], kept, rules)
     if rules.amount == "charge":
-        amount = _times(amount, said.fill_null("other"), rules)
+        amount = _times(amount, said, rules)
     chosen = kept.select(
-        "person_id", "date", "paid_date", "plan", "code", "units", category=said.fill_null("other"), amount=amount,
+        "person_id", "date", "paid_date", "plan", "code", "units", category=said, amount=amount,
         capitated=_capitated(kept, rules.amount, raw.has),
     )  # fmt: skip
     return chosen, _notes(raw, rules, facts, unit)
