@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
-from clinops.stats.glm import Floats, Ints
+from clinops.stats.glm import Floats, Ints, cluster_sums
 
 METHODS = ("percentile", "bca")
+_CELLS = 300_000  # counts held at a time: what a processor's cache still holds
 _MOST_FAILED = 0.1  # above this share of replicates without an answer the interval is not to be trusted
 
 Estimator = Callable[[Floats], "float | Floats"]
@@ -69,30 +70,190 @@ def bootstrap(
     -----
     Source: Efron and Tibshirani 1993, ch. 13 and 14. Quantiles as R's type 7.
     """
-    if method not in METHODS:
-        raise DefinitionError(unknown("bootstrap method", method, METHODS))
-    if replicates < 2 or not 0 < conf_level < 1:
-        raise DefinitionError("replicates must be 2 or more and conf_level between 0 and 1.")
-    unit, stratum = _units(n, cluster, strata)
+    _check(method, replicates, conf_level)
+    units = resampling(n, cluster=cluster, strata=strata)
     estimate = _call(estimator, np.ones(n))
-    rng = np.random.default_rng(seed)
     draws = np.empty((replicates, len(estimate)))
-    for b in range(replicates):
-        draws[b] = _call(estimator, _draw(rng, stratum)[unit].astype(float))
+    for b, drawn in enumerate(units.draws(seed, replicates)):
+        draws[b] = _call(estimator, drawn[units.unit].astype(float))
+    gap = _left_out(estimator, units) if method == "bca" else None
+    return summarise(estimate, draws, units, method=method, conf_level=conf_level, gap=gap)
+
+
+def bootstrap_totals(
+    statistic: Callable[[Floats], Floats],
+    columns: ArrayLike,
+    *,
+    seed: int,
+    replicates: int = 1000,
+    cluster: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    method: str = "percentile",
+    conf_level: float = 0.95,
+) -> Bootstrap:
+    """Resample everything that is a function of sums over rows at once (means, ratios, their differences).
+
+    Parameters
+    ----------
+    statistic : takes (b, m) totals of the columns in b samples and returns (b,) or (b, q) estimates.
+    columns : (n, m) what is summed, weights multiplied in. Others as in `bootstrap`; the same seed draws the same
+        samples and gives the same replicates.
+
+    Raises
+    ------
+    As `bootstrap`; DataError : columns that are not finite.
+
+    Notes
+    -----
+    Totals of all samples are a matrix product of how often units were drawn and their sums.
+    """
+    _check(method, replicates, conf_level)
+    given = np.asarray(columns, dtype=float)
+    given = given[:, None] if given.ndim == 1 else given
+    if given.ndim != 2 or not np.isfinite(given).all():
+        raise DataError(f"columns have shape {given.shape}; they must be (rows, columns), all finite.")
+    units = resampling(len(given), cluster=cluster, strata=strata)
+    sums = cluster_sums(given, units.unit, units.count)
+    total = sums.sum(axis=0)
+
+    def at(totals: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.asarray(statistic(totals), dtype=float)
+        return found[:, None] if found.ndim == 1 else found
+
+    blocks = [at(drawn @ sums) for drawn in units.blocks(seed, replicates)]
+    gap = None
+    if method == "bca":
+        left_out = at(total - sums)
+        gap = left_out.mean(axis=0) - left_out
+    return summarise(at(total[None])[0], np.concatenate(blocks), units, method=method, conf_level=conf_level, gap=gap)
+
+
+def bootstrap_means(
+    Y: ArrayLike,
+    treated: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    seed: int,
+    denominator: ArrayLike | None = None,
+    scale: str = "difference",
+    replicates: int = 1000,
+    cluster: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    method: str = "percentile",
+    conf_level: float = 0.95,
+) -> Bootstrap:
+    """Bootstrap the difference or ratio of the arms' weighted means (or rates) of q outcomes, drawn together.
+
+    Parameters
+    ----------
+    Y : (n,) or (n, q), none missing. treated : (n,) 0/1. weights : (n,), taken as known. denominator : (n,)
+        person-time. scale : "difference" or "ratio". Others as in `bootstrap`.
+
+    Notes
+    -----
+    The q columns of `replicates` belong together: cost and outcome of one sample, for a cost-effectiveness plane.
+    """
+    if scale not in ("difference", "ratio"):
+        raise DefinitionError(unknown("scale", scale, ("difference", "ratio")))
+    outcome = np.asarray(Y, dtype=float)
+    outcome = outcome[:, None] if outcome.ndim == 1 else outcome
+    n, q = outcome.shape
+    given = [np.ones(n) if each is None else np.asarray(each, dtype=float) for each in (treated, weights, denominator)]
+    if any(each.shape != (n,) for each in given) or not np.isin(given[0], (0, 1)).all():
+        raise DataError(f"treated (0/1), weights and denominator must each be ({n},) as the rows of Y are.")
+    arm, weight, time = given
+    parts = [side[:, None] * np.column_stack([outcome, time]) for side in (weight * arm, weight * (1 - arm))]
+
+    def compared(totals: Floats) -> Floats:
+        one = totals[:, :q] / totals[:, [q]]
+        zero = totals[:, q + 1 : -1] / totals[:, [-1]]
+        return one - zero if scale == "difference" else one / zero
+
+    return bootstrap_totals(
+        compared, np.concatenate(parts, axis=1), seed=seed, replicates=replicates, cluster=cluster, strata=strata,
+        method=method, conf_level=conf_level,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """What is drawn: unit (n,) of each row, stratum (units,), units sorted by stratum; made by `resampling`."""
+
+    unit: Ints
+    stratum: Ints
+    clustered: bool
+
+    @property
+    def count(self) -> int:
+        """How many units there are."""
+        return len(self.stratum)
+
+    def draws(self, seed: int, replicates: int) -> Iterator[NDArray[np.int64]]:
+        """Yield (units,) how often each unit was drawn, sample by sample."""
+        rng = np.random.default_rng(seed)
+        runs = _runs(self.stratum)
+        for _ in range(replicates):
+            yield _drawn(rng, runs, self.count)
+
+    def blocks(
+        self, seed: int, replicates: int, *, size: int | None = None, rows: Ints | None = None
+    ) -> Iterator[Floats]:
+        """Yield the same draws as (b, units) matrices, or (b, rows): how often each of `rows` was drawn.
+
+        size : b; by default about as much as a processor's cache holds.
+        """
+        width = self.count if rows is None else len(rows)
+        most = max(1, _CELLS // max(width, 1)) if size is None else size
+        place = None if rows is None else self.unit[rows]
+        stream = self.draws(seed, replicates)
+        for done in range(0, replicates, most):
+            block = np.empty((min(most, replicates - done), width))
+            for row, drawn in zip(block, stream, strict=False):
+                row[:] = drawn if place is None else drawn[place]
+            yield block
+
+
+def resampling(n: int, *, cluster: ArrayLike | None = None, strata: ArrayLike | None = None) -> Resampling:
+    """Check clusters and strata (see `bootstrap`) and number the units that are drawn."""
+    unit, stratum = _units(n, cluster, strata)
+    return Resampling(unit, stratum, cluster is not None)
+
+
+def summarise(
+    estimate: Floats,
+    draws: Floats,
+    units: Resampling,
+    *,
+    method: str = "percentile",
+    conf_level: float = 0.95,
+    gap: Floats | None = None,
+    label: str = "",
+) -> Bootstrap:
+    """Turn (b, q) replicates into errors and intervals; gap (units, q) is each unit's pull, needed for "bca"."""
+    _check(method, len(draws), conf_level)
+    replicates = len(draws)
     finite = np.isfinite(draws)
     failed = (~finite).sum(axis=0).astype(np.int64)
     tails = np.tile([(1 - conf_level) / 2, (1 + conf_level) / 2], (len(estimate), 1))
-    if method == "bca":
-        tails = _bca_tails(estimator, unit, len(stratum), estimate, draws, tails)
+    if method == "bca" and gap is not None:
+        tails = _bca_tails(gap, estimate, draws, tails)
     usable = failed <= _MOST_FAILED * replicates
     low, high, error = (np.full(len(estimate), np.nan) for _ in range(3))
     for j in np.flatnonzero(usable & np.isfinite(estimate) & np.isfinite(tails).all(axis=1)):
         kept = draws[finite[:, j], j]
         error[j] = kept.std(ddof=1) if len(kept) > 1 else np.nan
         low[j], high[j] = np.quantile(kept, tails[j])
-    clustered = "" if cluster is None else ", clustered"
-    kind = f"bootstrap ({replicates}, {method}{clustered})"
-    return Bootstrap(estimate, error, low, high, draws, failed, kind, _note(failed, replicates, len(stratum)))
+    words = filter(None, (str(replicates), method, "clustered" if units.clustered else "", label))
+    kind = f"bootstrap ({', '.join(words)})"
+    return Bootstrap(estimate, error, low, high, draws, failed, kind, _note(failed, replicates, units.count))
+
+
+def _check(method: str, replicates: int, conf_level: float) -> None:
+    if method not in METHODS:
+        raise DefinitionError(unknown("bootstrap method", method, METHODS))
+    if replicates < 2 or not 0 < conf_level < 1:
+        raise DefinitionError("replicates must be 2 or more and conf_level between 0 and 1.")
 
 
 def _units(n: int, cluster: ArrayLike | None, strata: ArrayLike | None) -> tuple[Ints, Ints]:
@@ -119,24 +280,37 @@ def _codes(labels: ArrayLike, n: int, name: str) -> Ints:
     return np.unique(given, return_inverse=True)[1].astype(np.int64)
 
 
-def _draw(rng: np.random.Generator, stratum: Ints) -> NDArray[np.int64]:
-    """How often each unit is drawn: as many draws in a stratum as it has units."""
+def _runs(stratum: Ints) -> list[tuple[int, int]]:
+    """Where each stratum's units begin and how many they are."""
     sizes = np.bincount(stratum)
     sizes = sizes[sizes > 0]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    picked = [start + rng.integers(0, size, size) for start, size in zip(starts, sizes, strict=True)]
-    return np.bincount(np.concatenate(picked), minlength=len(stratum))
+    return [(int(start), int(size)) for start, size in zip(starts, sizes, strict=True)]
+
+
+def _drawn(rng: np.random.Generator, runs: list[tuple[int, int]], units: int) -> NDArray[np.int64]:
+    picked = [start + rng.integers(0, size, size) for start, size in runs]
+    return np.bincount(picked[0] if len(picked) == 1 else np.concatenate(picked), minlength=units)
+
+
+def _draw(rng: np.random.Generator, stratum: Ints) -> NDArray[np.int64]:
+    """How often each unit is drawn: as many draws in a stratum as it has units."""
+    return _drawn(rng, _runs(stratum), len(stratum))
 
 
 def _call(estimator: Estimator, weights: Floats) -> Floats:
     return np.atleast_1d(np.asarray(estimator(weights), dtype=float))
 
 
-def _bca_tails(estimator: Estimator, unit: Ints, units: int, estimate: Floats, draws: Floats, tails: Floats) -> Floats:
+def _left_out(estimator: Estimator, units: Resampling) -> Floats:
+    """(units, q) mean of the estimates with a unit left out, less each of them."""
+    found = np.array([_call(estimator, (units.unit != u).astype(float)) for u in range(units.count)])
+    return found.mean(axis=0) - found
+
+
+def _bca_tails(gap: Floats, estimate: Floats, draws: Floats, tails: Floats) -> Floats:
     """Adjust (q, 2) tail probabilities for bias and skewness (Efron 1987); NaN where undefined."""
     normal = NormalDist()
-    left_out = np.array([_call(estimator, (unit != u).astype(float)) for u in range(units)])
-    gap = left_out.mean(axis=0) - left_out
     adjusted = np.full_like(tails, np.nan)
     for j in range(len(estimate)):
         known = draws[np.isfinite(draws[:, j]), j]
