@@ -19,7 +19,7 @@ DOMAINS = ("visit", "drug", "procedure", "condition", "measurement", "observatio
 
 COLUMNS = (
     "cost_id", "person_id", "date", "category", "allowed", "paid", "domain", "visit_concept_id", "charge",
-    "currency_concept_id", "paid_date", "payer_plan_period_id",
+    "currency_concept_id", "paid_date", "payer_plan_period_id", "visit_id",
 )  # fmt: skip
 
 KINDS = {
@@ -275,7 +275,7 @@ def _of_domain(cost: ir.Table, name: str, loader: Loader) -> ir.Table:
         category=_category(joined.visit_concept_id, name), allowed=joined.allowed, paid=joined.paid,
         domain=joined.domain, visit_concept_id=joined.visit_concept_id, charge=joined.charge,
         currency_concept_id=joined.currency_concept_id.nullif(0), paid_date=joined.paid_date,
-        payer_plan_period_id=joined.payer_plan_period_id,
+        payer_plan_period_id=joined.payer_plan_period_id, visit_id=joined["at"],
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from clinops.build.ledger.flat import from_flat
 from clinops.build.ledger.raw import from_source
 from clinops.define.base import choice
 from clinops.define.ledger import MONTH_RULES, LedgerRules
-from clinops.errors import DefinitionError
+from clinops.errors import DefinitionError, SourceError, nearest
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -65,7 +65,7 @@ class Ledger:
     @property
     def rules(self) -> Result:
         """Every rule in words, with the rows and the money it touched."""
-        return self._show("ledger_rules", lambda: tables.rules(self.books))
+        return self._show("ledger_rules", lambda: tables.rules(self.books, self._gallery.min_cell))
 
     @property
     def pmpm(self) -> Result:
@@ -75,7 +75,7 @@ class Ledger:
     @property
     def outside(self) -> Result:
         """Claims outside enrolment by month and category: in no PMPM, and not dropped in silence."""
-        return self._show("ledger_outside", lambda: tables.outside(self.books))
+        return self._show("ledger_outside", lambda: tables.outside(self.books, self._gallery.min_cell))
 
     @property
     def completion(self) -> Result:
@@ -85,7 +85,7 @@ class Ledger:
         ------
         DataError : the claims have no paid date.
         """
-        return self._show("ledger_completion", lambda: tables.completion(self.books))
+        return self._show("ledger_completion", lambda: tables.completion(self.books, self._gallery.min_cell))
 
     @property
     def standardised(self) -> Result:
@@ -98,7 +98,7 @@ class Ledger:
         Member-months and PMPM stand beside it for month, year and plan.
         """
         self._check(keys)
-        return self._show("ledger_by_" + "_".join(keys), lambda: tables.by(self.books, keys))
+        return self._show("ledger_by_" + "_".join(keys), lambda: tables.by(self.books, keys, self._gallery.min_cell))
 
     def sums(self, *keys: str, months: str | None = None) -> pd.DataFrame:
         """Costs as they are, exact: inside (bool), the keys, claims, cost (Decimal).
@@ -158,6 +158,10 @@ class Ledger:
         if len(set(keys)) < len(keys) or (some and not keys):
             raise DefinitionError(f"Name what to sum by, each once: {', '.join(KEYS)}.")
 
+    def close(self) -> None:
+        """Close the connection to the records; temporary tables go with it."""
+        self.books.engine.close()
+
     def __repr__(self) -> str:
         return f"<Ledger {self.books.raw.name!r}: {self.books.rules.amount} amounts in {self.currency}>"
 
@@ -206,6 +210,7 @@ def ledger(
     for name, given in (("columns", columns), ("category_map", category_map), ("enrolment", enrolment)):
         if given is not None:
             raise DefinitionError(f"{name} is for flat files; OMOP records have their own.")
+    _refuse_neither(source)
     from clinops.sources import connect
 
     opened = connect(source) if isinstance(source, str | Path) else source
@@ -221,3 +226,18 @@ def is_flat(source: Any) -> bool:
         return False
     names = {item.name.lower().split(".")[0] for item in folder.iterdir()}
     return "claims" in names and "person" not in names
+
+
+def _refuse_neither(source: Any) -> None:
+    """Refuse a folder that holds neither OMOP tables nor claims."""
+    if not isinstance(source, str | Path) or not Path(source).expanduser().is_dir():
+        return
+    held = sorted(item.name for item in Path(source).expanduser().iterdir())
+    if not any(name.lower().split(".")[0] in ("person", "cost") for name in held):
+        close = nearest("claims", [name.split(".")[0] for name in held])
+        hint = f" Nearest to claims: {', '.join(close)}." if close else ""
+        raise SourceError(
+            f"{Path(source).name} holds neither OMOP tables nor a table of claims.{hint} It has: "
+            f"{', '.join(held[:12]) or 'nothing'}. Give claims=... and enrolment=..., or name the files claims.* and "
+            "enrolment.*."
+        )

@@ -72,11 +72,16 @@ def _per(cents: float, months: Fraction) -> float:
 # -- Rules -------------------------------------------------------------------------------------------
 
 
-def rules(books: Books) -> Result:
+def rules(books: Books, min_cell: int = 11) -> Result:
     """Every rule in words, with what it touched."""
     import pandas as pd
 
     notes = [*books.notes, *_enrolment_notes(books), *_run_out_notes(books)]
+    said_too: tuple[str, ...] = ()
+    if books.raw.enrolment is not None and _small(_lost(books)[0], min_cell):
+        # All claims less those inside, which other tables print, would tell how many are outside.
+        notes = [note._replace(rows=None, amount=None) if (note.rows or 0) >= min_cell else note for note in notes]
+        said_too = ("Numbers of all claims are left out, because few are outside enrolment.",)
     frame = pd.DataFrame(
         {
             "rule": [note.rule for note in notes],
@@ -90,7 +95,25 @@ def rules(books: Books) -> Result:
         Column("amount", "Amount", "money", books.unit, of=("rows",), missing="–", digits=2),
     )  # fmt: skip
     said = f"{len(notes)} rules say what counts as cost, as a member-month and as a claim inside enrolment."
-    return Result("ledger_rules", "Rules of the ledger", frame, columns, sentence=said)
+    return Result("ledger_rules", "Rules of the ledger", frame, columns, said_too, said)
+
+
+def _lost(books: Books) -> tuple[int, int]:
+    """Claims and cents outside enrolment, by the ledger's own rule."""
+    frame = grouped(books, ("inside",), books.rules.months)
+    frame = frame[~frame["inside"]]
+    return int(frame["claims"].sum()), int(frame["cents"].sum())
+
+
+def _small(count: int, min_cell: int) -> bool:
+    return 0 < count < min_cell
+
+
+def _money(cents: int, count: int, books: Books, min_cell: int) -> str:
+    """Money for a sentence; what rests on few claims is not said."""
+    if _small(count, min_cell):
+        return f"an amount that rests on fewer than {min_cell} claims"
+    return f"{words.number(cents / 100, 2)} {books.unit}"
 
 
 def _enrolment_notes(books: Books) -> list[Note]:
@@ -99,8 +122,7 @@ def _enrolment_notes(books: Books) -> list[Note]:
     if books.raw.enrolment is None:
         return [Note("member-months", "There is no enrolment: totals only, nothing per member.")]
     months = books.rules.months
-    lost = grouped(books, ("inside",), months)
-    lost = lost[~lost["inside"]]
+    lost, cents = _lost(books)
     benefit = (
         "Pharmacy per member-month is over months with a pharmacy benefit."
         if cube.benefit_known(books)
@@ -110,7 +132,7 @@ def _enrolment_notes(books: Books) -> list[Note]:
         Note("member-months", "A person's day or month counts once, however many plans cover it."),
         Note("member-months", f"Rule {months!r}: {MONTHS_IN_WORDS[months]}."),
         Note("outside enrolment", "Claims outside enrolment are listed apart and in no cost per member.",
-             int(lost["claims"].sum()), Decimal(int(lost["cents"].sum())).scaleb(-2)),
+             lost, Decimal(cents).scaleb(-2)),
         Note("pharmacy", benefit),
     ]  # fmt: skip
 
@@ -211,13 +233,12 @@ def _per_category(books: Books, months: str) -> dict[str, dict[str, Any]]:
 # -- By month, category, plan ------------------------------------------------------------------------
 
 
-def by(books: Books, keys: tuple[str, ...]) -> Result:
+def by(books: Books, keys: tuple[str, ...], min_cell: int = 11) -> Result:
     """Cost inside enrolment by some keys, with the total; member-months where the keys are of time or plan."""
     import pandas as pd
 
     months = books.rules.months
     frame = grouped(books, ("inside", *keys), months)
-    lost = frame[~frame["inside"]]
     frame = frame[frame["inside"]].drop(columns="inside").reset_index(drop=True)
     total: dict[str, Any] = dict.fromkeys(keys, TOTAL) | {name: int(frame[name].sum()) for name in cube.COUNTS}
     frame = pd.concat([frame, pd.DataFrame([total])], ignore_index=True)
@@ -241,11 +262,12 @@ def by(books: Books, keys: tuple[str, ...]) -> Result:
         frame["run_out"] = [_state(month, books.complete_to) for month in frame["month"]]
         columns.append(Column("run_out", "Run-out"))
     kept = frame.drop(columns=["cents", "reversed_cents", "reversals"])
-    outside_said = words.number(float(lost["cents"].sum()) / 100, 2)
-    said = (
-        f"{words.number(float(frame['cost'].iloc[-1]), 2)} {books.unit} inside enrolment (rule {months!r}); "
-        f"{outside_said} {books.unit} outside it, listed apart."
-    )
+    within = _money(int(frame["cents"].iloc[-1]), int(frame["claims"].iloc[-1]), books, min_cell)
+    if books.raw.enrolment is None:
+        said = f"{within} in total; there is no enrolment, so nothing is said per member."
+    else:
+        lost, cents = _lost(books)
+        said = f"{within} inside enrolment (rule {months!r}); {_money(cents, lost, books, min_cell)} outside it."
     title = f"Cost by {' and '.join(keys)} ({books.rules.amount} amount, {books.unit})"
     return Result("ledger_by_" + "_".join(keys), title, kept, tuple(columns), sentence=said)
 
@@ -284,7 +306,7 @@ def _with_months(frame: pd.DataFrame, books: Books, key: str, months: str) -> pd
     return whole
 
 
-def outside(books: Books) -> Result:
+def outside(books: Books, min_cell: int = 11) -> Result:
     """Claims outside enrolment by month and category."""
     import pandas as pd
 
@@ -299,10 +321,11 @@ def outside(books: Books) -> Result:
         Column("month", "Month"), Column("category", "Category"), Column("claims", "Claims", "count", "n"),
         Column("cost", "Cost", "money", books.unit, of=("claims",), digits=2),
     )  # fmt: skip
-    share = total["cents"] / everything if everything else float("nan")
+    share = 100 * total["cents"] / everything if everything else float("nan")
+    part = "" if _small(total["claims"], min_cell) else f" ({words.number(share, 1)}% of all)"
     said = (
-        f"{words.number(total['cents'] / 100, 2)} {books.unit} ({words.number(100 * share, 1)}% of all) fall outside "
-        f"enrolment by the rule {months!r}; they are in no cost per member."
+        f"{_money(total['cents'], total['claims'], books, min_cell)}{part} outside enrolment by the rule {months!r}: "
+        "in no cost per member."
     )
     kept = frame[["month", "category", "claims", "cost"]]
     return Result("ledger_outside", "Claims outside enrolment", kept, columns, sentence=said)
@@ -311,7 +334,7 @@ def outside(books: Books) -> Result:
 # -- Run-out and prices ------------------------------------------------------------------------------
 
 
-def completion(books: Books) -> Result:
+def completion(books: Books, min_cell: int = 11) -> Result:
     """Chain-ladder completion of every month of service."""
     import pandas as pd
 
@@ -343,8 +366,9 @@ def completion(books: Books) -> Result:
         Column("completion", "Complete", "fraction", of=("claims",)),
         Column("ultimate", "Expected in the end", "money", books.unit, of=("claims",), digits=2),
     )  # fmt: skip
-    due = float(np.nansum(fit.ultimate - fit.paid)) / 100
-    said = f"{words.number(due, 2)} {books.unit} are expected still to be paid for services up to {names[-1]}."
+    due = int(np.nansum(fit.ultimate - fit.paid))
+    still = _money(due, int(frame["claims"].sum()), books, min_cell)
+    said = f"{still} expected still to be paid for services up to {names[-1]}."
     note = (
         "Chain ladder by month of service and lag of payment: run-out is taken to be alike in all months, and over "
         f"after {count - 1} months. Payments after {named_month(last)}, the last full month, are left out."
@@ -396,8 +420,7 @@ def standardised(books: Books) -> Result:
              "standard prices) is price and mix within a service."]  # fmt: skip
     if len(unpriced):
         notes.append("Services without a standard price (no net volume) are taken at their cost.")
-    index = frame["price_index"].iloc[:-1]
-    said = f"The price index runs from {words.number(float(index.min()), 3)} to {words.number(float(index.max()), 3)}."
+    said = "Cost, and what the same use would have cost at one price for each service."
     return Result("ledger_standardised", "Use and price apart", frame, columns, tuple(notes), said)
 
 

@@ -69,7 +69,7 @@ def from_source(source: Any, rules: LedgerRules) -> Raw:
     if not source.has("cost"):
         raise DataError("The records hold no costs (table cost), so there is no ledger.")
     table, note = enrolment(source, rules)
-    found = costs.linked(source)
+    found, level = _counted_once(source, costs.linked(source), rules)
     named = ibis.cases(
         *((found.currency_concept_id == concept, code) for concept, code in CURRENCIES.items()),
         else_=ibis.literal("concept ") + found.currency_concept_id.cast("string"),
@@ -97,9 +97,42 @@ def from_source(source: Any, rules: LedgerRules) -> Raw:
         capitated=ibis.null("boolean"),
     )
     return Raw(
-        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (note,),
+        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (*level, note),
         source.synthetic,
     )  # fmt: skip
+
+
+def _counted_once(source: Any, found: ir.Table, rules: LedgerRules) -> tuple[ir.Table, tuple[Note, ...]]:
+    """Leave one of two where a visit's cost is there as its own and again as the costs of the events within it.
+
+    Raises
+    ------
+    DataError : there are such visits and the rules do not say which of the two counts.
+    """
+    own = found.domain == "visit"
+    both = found.filter(found.visit_id.notnull(), found[rules.amount].notnull()).group_by("visit_id")
+    sums = both.agg(
+        whole=found[rules.amount].sum(where=own), parts=found[rules.amount].sum(where=~own), n=found.count(where=~own)
+    )
+    twice = sums.filter(sums.n > 0, sums.whole != 0)
+    same = twice.whole == twice.parts
+    row = source.engine.rows(twice.aggregate(n=twice.count(), same=same.sum().fill_null(0)))[0]
+    count = int(row["same"] or 0)
+    # Sums that agree in a few visits of many are chance: a visit and one test in it may cost the same.
+    if not count or 2 * count < int(row["n"]):
+        return found, ()
+    if rules.level is None:
+        raise DataError(
+            f"{count:,} visits have a cost of their own that equals the costs of the events within them: the money is "
+            "there twice. Say which counts: ledger_rules(level='header') takes the visit's, level='line' the events'."
+        )
+    chosen = twice.filter(same).select(doubled="visit_id")
+    joined = found.left_join(chosen, found.visit_id == chosen.doubled)
+    gone = joined.doubled.notnull() & ((joined.domain != "visit") if rules.level == "header" else
+                                       (joined.domain == "visit"))  # fmt: skip
+    which = "the visit's own" if rules.level == "header" else "those of the events within it"
+    words = f"Where a visit's cost is there twice, as its own and as its events', {which} counts."
+    return joined.filter(~gone).drop("doubled"), (Note("header or line", words, count),)
 
 
 def _any(source: Any, column: ir.Value) -> bool:
