@@ -19,10 +19,11 @@ from clinops.render.figures.values import (
     Floats,
     currency_of,
     digits_for,
+    finite,
     fit,
+    inside,
     labels,
     linear_ticks,
-    numbers,
     printed,
     scaled,
     words,
@@ -81,7 +82,7 @@ def waterfall(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> 
     for kind in kinds:
         if kind not in KINDS:
             raise DataError(unknown("kind of a row of a waterfall", kind, KINDS))
-    value, low, high = (numbers(frame, c) for c in ("value", "low", "high"))
+    value, low, high = (finite(frame, c) for c in ("value", "low", "high"))
     if not np.isfinite(value).any():
         sheet.nothing(_none("amount", frame, "value"))
         return
@@ -150,7 +151,7 @@ def _uneven(names: Sequence[str], off: Sequence[tuple[int, float]], write: Calla
 def budget(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw, for each year, the gross saving, the fee against it, and what is left."""
     names = ("gross", "fee", "net")
-    columns = {name: numbers(frame, name) for name in (*names, "net_low", "net_high")}
+    columns = {name: finite(frame, name) for name in (*names, "net_low", "net_high")}
     if not any(np.isfinite(columns[name]).any() for name in names):
         sheet.nothing(_none("amount", frame, *names))
         return
@@ -237,7 +238,11 @@ def _draw(sheet: Sheet, chart: _Chart, options: Mapping[str, Any]) -> None:
     _plot(axes, chart, [m - top for m in middles], (low, high))
     sets = [linear_ticks(low, high, n) for n in (7, 5, 4, 3, 2)]
     write = amounts(sets[0], chart.unit)
-    ticks = fit(sets, lambda v: (v - low) / (high - low) * width, write)
+
+    def place(value: float) -> float:
+        return left + (value - low) / (high - low) * width
+
+    ticks = fit([inside(some, place, write, sheet.left, sheet.right) for some in sets], place, write)
     axes.set_xticks(ticks, [write(t) for t in ticks])
     _under(sheet, chart, left, width, left + (0 - low) / (high - low) * width)
     foot(sheet, options, bands=False, also=chart.notes)

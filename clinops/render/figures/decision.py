@@ -30,7 +30,9 @@ from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, height_of, w
 from clinops.render.figures.values import (
     Floats,
     currency_of,
+    finite,
     fit,
+    inside,
     linear_ticks,
     numbers,
     percent_tick,
@@ -271,8 +273,13 @@ def _marks(
 
 
 def _axis_ticks(axes: Axes, place: Plot, ends: _Range, unit: str) -> None:
+
+    def place_of(value: float) -> float:
+        return (value - ends.left) / (ends.right - ends.left) * place.width
+
     across = [linear_ticks(ends.left, ends.right, n) for n in (9, 7, 5, 4, 3)]
-    xs = fit(across, lambda v: (v - ends.left) / (ends.right - ends.left) * place.width, plain)
+    across = [inside(ticks, place_of, plain, -place.left, place.width + 0.1) for ticks in across]
+    xs = fit(across, place_of, plain)
     axes.set_xticks(xs, [plain(t) for t in xs])
     ys = linear_ticks(ends.bottom, ends.top, 7)
     write = amounts(ys, unit)
@@ -304,7 +311,7 @@ def _notes(
 
 def acceptability(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the probability of being cost-effective against what a unit of effect may cost."""
-    probability, threshold = shares(frame, "probability"), numbers(frame, "threshold")
+    probability, threshold = shares(frame, "probability"), finite(frame, "threshold")
     if not (np.isfinite(probability) & np.isfinite(threshold)).any():
         hidden = any(printed(frame, "probability"))
         sheet.nothing("every probability rests on too few persons to show." if hidden else "no probability is known.")

@@ -39,9 +39,9 @@ from clinops.render.figures.values import (
     Floats,
     counts,
     currency_of,
+    finite,
     fit,
     linear_ticks,
-    numbers,
     percent_tick,
     plain,
     printed,
@@ -58,11 +58,11 @@ if TYPE_CHECKING:
 def cumulative_cost(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the mean cost per person from the index date to each month, with who is still observed and who died."""
     arms = arms_of(frame, marked=False)
-    if not np.isfinite(numbers(frame, "cost")).any():
+    if not np.isfinite(finite(frame, "cost")).any():
         sheet.nothing(why("cost", unseen(frame, "n_observed", "deaths", "cost")))
         return
-    factor, unit = scaled(numbers(frame, "cost"), str(options.get("currency") or ""))
-    months = numbers(frame, "month")
+    factor, unit = scaled(finite(frame, "cost"), str(options.get("currency") or ""))
+    months = finite(frame, "month")
     horizon = float(options.get("horizon") or np.nanmax(months)) or 1.0
     curves = [_cumulative(arm, horizon, factor) for arm in arms]
     bottom, top = cost_range(*(np.concatenate([c[k] for c in curves]) for k in (1, 2, 3)))
@@ -93,7 +93,7 @@ def cumulative_cost(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any
 
 def _cumulative(arm: Arm, horizon: float, factor: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Return month, cost, low, high: from nothing at the index date up to the first value that is not known."""
-    x, cost, low, high = (numbers(arm.rows, c) for c in ("month", "cost", "low", "high"))
+    x, cost, low, high = (finite(arm.rows, c) for c in ("month", "cost", "low", "high"))
     order = np.argsort(x, kind="stable")
     x, cost, low, high = (v[order] for v in (x, cost, low, high))
     keep = np.logical_and.accumulate(np.isfinite(cost) & (x <= horizon))
@@ -125,9 +125,9 @@ def _blocks(sheet: Sheet, frame: pd.DataFrame, arms: list[Arm]) -> list[tuple[st
 
 def _deaths(arm: Arm, between: str) -> dict[float, str]:
     """Return the deaths up to each month with their share: as given, else of those observed at the index date."""
-    months, dead, share = (numbers(arm.rows, c) for c in ("month", "deaths", "death_risk"))
+    months, dead, share = (finite(arm.rows, c) for c in ("month", "deaths", "death_risk"))
     if "death_risk" not in arm.rows.columns:
-        start = numbers(arm.rows, "n_observed")[months == 0]
+        start = finite(arm.rows, "n_observed")[months == 0]
         share = dead / start[0] if len(start) and start[0] > 0 else np.full(len(dead), math.nan)
     cells = {}
     for month, n, of, gone, text in zip(
@@ -158,15 +158,15 @@ DENSE = 0.065
 def cost_calendar(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the cost per member-month of each arm by calendar month; months whose claims are incomplete are hollow."""
     frame = frame.assign(_x=[_month_number(value) for value in frame["month"]], _whole=_complete(frame))
-    pmpm = numbers(frame, "pmpm")
+    pmpm = finite(frame, "pmpm")
     if not np.isfinite(pmpm).any():
         sheet.nothing(why("cost", unseen(frame, "persons", "member_months", "pmpm")))
         return
     factor, unit = scaled(pmpm, str(options.get("currency") or ""))
-    frame = frame.assign(**{c: numbers(frame, c) / factor for c in ("pmpm", "low", "high")})
+    frame = frame.assign(**{c: finite(frame, c) / factor for c in ("pmpm", "low", "high")})
     arms = _named(frame)
     _once(arms)
-    bottom, top = cost_range(*(numbers(frame, c) for c in ("pmpm", "low", "high")))
+    bottom, top = cost_range(*(finite(frame, c) for c in ("pmpm", "low", "high")))
     ticks_y = linear_ticks(bottom, top, 6)
     amount = amounts(ticks_y, unit)
     column = next((c for c in ("persons", "member_months") if c in frame.columns), "")
@@ -186,7 +186,7 @@ def cost_calendar(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
     axes.set_ylim(bottom, top)
     axes.set_yticks(ticks_y, [amount(t) for t in ticks_y])
     if any(arm.name for arm in arms):
-        name_ends(sheet, arms, [numbers(arm.rows, "pmpm") for arm in arms], lambda v: (top - v) / (top - bottom), place)
+        name_ends(sheet, arms, [finite(arm.rows, "pmpm") for arm in arms], lambda v: (top - v) / (top - bottom), place)
     ticks = ticks_under(place, _calendar(frame["_x"].tolist()), (low, high), rows, _month_name)
     axes.set_xticks(ticks, [_month_name(t) for t in ticks])
     x_title(sheet, place, str(options.get("xlabel", "Calendar month")))
@@ -239,20 +239,20 @@ def _run_out(frame: pd.DataFrame) -> int | None:
 
 
 def _mark_run_out(sheet: Sheet, place: Plot, share: float) -> None:
-    """Say above the plot what the dashed line is: left of it where there is no room on the right."""
+    """Say above the plot what the dashed line is, clear of the names beside the plot."""
     label = "claims incomplete from here"
     half = width_of(label, TINY) * SLACK / 2
-    at = min(max(place.left + share * place.width, sheet.left + half), sheet.right - half)
+    at = max(min(place.left + share * place.width, place.left + place.width - half), sheet.left + half)
     sheet.text(at, sheet.take(height_of(label, TINY) + 0.02), label, TINY, ha="center", color=style.MUTED)
 
 
 def _monthly(axes: Axes, arm: Arm, *, marked: bool) -> None:
     """Draw an arm: broken at months that are not there, dotted and hollow where claims are incomplete."""
-    x = numbers(arm.rows, "_x").astype(int)
+    x = finite(arm.rows, "_x").astype(int)
     every = np.arange(x.min(), x.max() + 1)
     y, low, high, whole = (np.full(len(every), math.nan) for _ in range(4))
     for values, column in ((y, "pmpm"), (low, "low"), (high, "high"), (whole, "_whole")):
-        values[x - x.min()] = numbers(arm.rows, column)
+        values[x - x.min()] = finite(arm.rows, column)
     axes.fill_between(every, low, high, facecolor=arm.look["color"], alpha=0.16, linewidth=0)
     part = whole == 0
     near = part | np.append(part[1:], False) | np.insert(part[:-1], 0, False)
@@ -285,7 +285,7 @@ SQUARE = 2.9
 
 def concentration(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the share of cost of the most costly share of persons, and what the top few per cent cost."""
-    share = numbers(frame, "share_cost")
+    share = finite(frame, "share_cost")
     if not np.isfinite(share).any():
         sheet.nothing(why("share of cost", unseen(frame, "share_cost", "share_persons", "persons")))
         return
@@ -326,7 +326,7 @@ def concentration(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
 
 def _lorenz(arm: Arm) -> tuple[Floats, Floats]:
     """Return a curve from nobody and no cost on; an unknown share breaks it."""
-    x, y = shares(arm.rows, "share_persons"), numbers(arm.rows, "share_cost")
+    x, y = shares(arm.rows, "share_persons"), finite(arm.rows, "share_cost")
     x, y = x[np.isfinite(x)], y[np.isfinite(x)]
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]

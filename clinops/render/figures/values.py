@@ -37,9 +37,15 @@ def numbers(frame: pd.DataFrame, column: str) -> Floats:
     return np.array([math.nan if pd.isna(value) else float(value) for value in frame[column]], dtype=float)
 
 
+def finite(frame: pd.DataFrame, column: str) -> Floats:
+    """Return a column as floats; what is infinite is no amount, and as unknown as what is missing."""
+    found = numbers(frame, column)
+    return np.where(np.isfinite(found), found, math.nan)
+
+
 def shares(frame: pd.DataFrame, column: str) -> Floats:
     """Return a column of shares as floats; one outside 0 to 1 is refused: it is a percentage, or no share at all."""
-    found = numbers(frame, column)
+    found = finite(frame, column)
     outside = found[(found < -1e-9) | (found > 1 + 1e-9)]
     if len(outside):
         raise DataError(
@@ -161,6 +167,14 @@ def fit(
         if apart([(place(v), label(v)) for v in ticks], size, gap):
             return list(ticks)
     return list(sets[-1][:1]) if sets else []
+
+
+def inside(
+    ticks: Sequence[float], place: Callable[[float], float], label: Callable[[float], str], left: float, right: float
+) -> list[float]:  # fmt: skip
+    """Return the ticks whose labels stay between two places in inches."""
+    halves = [(v, place(v), width_of(label(v), SMALL) * SLACK / 2) for v in ticks]
+    return [v for v, x, half in halves if x - half >= left and x + half <= right]
 
 
 def apart(labels: Sequence[tuple[float, str]], size: float = SMALL, gap: float = 0.09) -> bool:
