@@ -26,7 +26,9 @@ def plausibility(at: Stake) -> Check:
     from clinops.stats.decision import plausible_saving
 
     low, high = at.gross - 1.96 * at.gross_error, at.gross + 1.96 * at.gross_error
-    found = plausible_saving(at.gross, at.touchable, conf_low=low, conf_high=high)
+    touchable = at.touchable if at.touchable > 0 else 0.0  # reversals can leave less than nothing
+    found = plausible_saving(at.gross, touchable, conf_low=low, conf_high=high)
+    known = bool(np.isfinite([at.gross, at.touchable]).all())
     n = {"n_exposed": int(at.rows.arm(True).sum()), "n_comparator": int(at.rows.arm(False).sum())}
     frame = pd.DataFrame([{"saving": at.gross, "low": low, "high": high, "touchable": at.touchable,
                            "share": found.share} | n])  # fmt: skip
@@ -37,11 +39,14 @@ def plausibility(at: Stake) -> Check:
         Column("share", "Saving as a share of it", "fraction", of=counts),
     )
     said = f"The saving is {found.share:.0%} of what the comparator spent on care that the programme can touch."
-    if not np.isfinite(found.share):
-        said = "The comparator spent nothing on care that the programme can touch, or no saving was estimated."
+    if not known:
+        said = "Not judged: no saving was estimated."
+    elif not np.isfinite(found.share):
+        said = "The comparator spent nothing on care that the programme can touch."
     return Check(
         "cost_check_plausible", "Is the saving less than the money there was to save?", frame, columns,
-        tuple(filter(None, (found.note,))), said, observed=found.share, threshold=1.0, passed=found.passed,
+        tuple(filter(None, (found.note,))), said, observed=found.share, threshold=1.0,
+        passed=found.passed if known else None,
         why="A programme cannot save money that was never spent on what it changes; if it seems to, the arms differ in "
             "something else.",
     )  # fmt: skip
@@ -52,7 +57,7 @@ def tails(rows: CostRows) -> Check:
     import pandas as pd
 
     frame = pd.DataFrame([_tail(rows, arm) for arm in (True, False)])
-    worst = float((frame["effective"] / frame["needed"]).min())
+    worst = float((frame["effective"] / frame["needed"]).min(skipna=False))
     known = bool(np.isfinite(worst))
     columns = (
         Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
@@ -81,7 +86,8 @@ def _tail(rows: CostRows, arm: bool) -> dict[str, Any]:
     effective = float(effective_sample_size(weight)) if inside.any() else 0.0
     mean = np.average(cost, weights=weight) if inside.any() else np.nan
     spread = np.sqrt(np.average((cost - mean) ** 2, weights=weight)) if inside.any() else np.nan
-    skewness = float(np.average(((cost - mean) / spread) ** 3, weights=weight)) if spread > 0 else np.nan
+    varies = spread > 1e-9 * np.abs(cost).max(initial=0.0)  # a constant cost leaves rounding
+    skewness = float(np.average(((cost - mean) / spread) ** 3, weights=weight)) if varies else np.nan
     return {"arm": rows.names[0 if arm else 1], "n": int(inside.sum()), "effective": effective, "skewness": skewness,
             "needed": max(50.0, COCHRAN * skewness**2) if skewness == skewness else np.nan}  # fmt: skip
 
@@ -151,7 +157,7 @@ def run_out(rows: CostRows, complete_to: dt.date | None) -> Check:
         lines.append({"arm": rows.names[0 if arm else 1], "n": int(inside.sum()), "late": int((late[inside] > 0).sum()),
                       "share": float(late[inside].sum()) / days if days > 0 else np.nan})  # fmt: skip
     frame = pd.DataFrame(lines)
-    worst = float(frame["share"].max())
+    worst = float(frame["share"].max(skipna=False))
     known = complete_to is not None and bool(np.isfinite(worst))
     columns = (
         Column("arm", "Arm"), Column("n", "Persons", "count", "n"),

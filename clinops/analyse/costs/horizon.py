@@ -37,27 +37,28 @@ def discounted(rows: CostRows, rate: float) -> CostRows:
 
 def cumulative_values(rows: CostRows) -> ArmValues:
     """Mean cumulative cost per person at the end of each month, both arms; K columns."""
-    value, influence = _censored(rows, rows.by_month)
-    return _arm_values(rows, np.cumsum(value, axis=1), np.cumsum(influence, axis=2))
+    value, influence, note = _censored(rows, rows.by_month)
+    return _arm_values(rows, np.cumsum(value, axis=1), np.cumsum(influence, axis=2), note)
 
 
 def category_values(rows: CostRows) -> ArmValues:
     """Mean cost per person over the horizon by category, then in total; C + 1 columns that add up."""
     made = [_censored(rows, rows.cost[:, :, j]) for j in range(len(rows.categories))]
-    value = np.stack([one.sum(axis=1) for one, _ in made], axis=1)
-    influence = np.stack([each.sum(axis=2) for _, each in made], axis=2)
+    value = np.stack([one.sum(axis=1) for one, _, _ in made], axis=1)
+    influence = np.stack([each.sum(axis=2) for _, each, _ in made], axis=2)
     return _arm_values(
         rows, np.column_stack([value, value.sum(axis=1)]),
-        np.concatenate([influence, influence.sum(axis=2, keepdims=True)], axis=2),
+        np.concatenate([influence, influence.sum(axis=2, keepdims=True)], axis=2), made[0][2],
     )  # fmt: skip
 
 
-def _censored(rows: CostRows, cost: Floats) -> tuple[Floats, Floats]:
-    """Mean cost of each month (2, K) in both arms, and each person's influence on it (2, n, K)."""
+def _censored(rows: CostRows, cost: Floats) -> tuple[Floats, Floats, str]:
+    """Mean cost of each month (2, K) in both arms, each person's influence on it (2, n, K), and what it lacks."""
     from clinops.stats.censored_costs import censored_cost
 
     months = rows.horizon
     value, influence = np.full((2, months), np.nan), np.zeros((2, len(rows), months))
+    notes = []
     for i, arm in enumerate((True, False)):
         inside = np.flatnonzero(rows.arm(arm) & (rows.time > 0))
         if not len(inside):
@@ -67,10 +68,11 @@ def _censored(rows: CostRows, cost: Floats) -> tuple[Floats, Floats]:
         )
         value[i] = found.by_interval
         influence[i, inside] = found.influence_by_interval
-    return value, influence
+        notes += [f"{rows.names[i]}: {found.note}"] if found.note else []
+    return value, influence, " ".join(notes)
 
 
-def _arm_values(rows: CostRows, value: Floats, influence: Floats) -> ArmValues:
+def _arm_values(rows: CostRows, value: Floats, influence: Floats, note: str) -> ArmValues:
     """Arms' values of q outcomes with the uncertainty of an estimated score added, ready to be contrasted."""
     from clinops.stats.weighted_effects import ArmValues
 
@@ -86,7 +88,7 @@ def _arm_values(rows: CostRows, value: Floats, influence: Floats) -> ArmValues:
     counted = rows.weights > 0
     return ArmValues(
         value=value, influence=influence, counted=counted, treated=rows.exposed,
-        varies=np.abs(influence).max(axis=1, initial=0.0) > 0, estimand=rows.estimand, se_kind=kind, note="",
+        varies=np.abs(influence).max(axis=1, initial=0.0) > 0, estimand=rows.estimand, se_kind=kind, note=note,
     )  # fmt: skip
 
 
@@ -123,6 +125,7 @@ def cumulative(rows: CostRows) -> Result:
     """Mean cumulative cost by month in both arms, with deaths and those still observed."""
     import pandas as pd
 
+    from clinops.stats.glm import clustered_meat
     from clinops.stats.weighted_effects import contrast
 
     arms = cumulative_values(rows)
@@ -130,10 +133,11 @@ def cumulative(rows: CostRows) -> Result:
     parts = []
     for i, arm in enumerate((True, False)):
         inside = rows.arm(arm)
-        error = np.sqrt(np.square(arms.influence[i]).sum(axis=0))
+        error = np.sqrt(np.diag(clustered_meat(arms.influence[i], rows.cluster)[0]))
         month = np.arange(rows.horizon + 1)
-        seen = np.array([int((inside & (rows.time >= m - 1e-9)).sum()) for m in month])
-        died = np.array([int((inside & rows.died & (rows.time <= m)).sum()) for m in month])
+        dead = [rows.died & (rows.time <= m + 1e-9) for m in month]
+        seen = np.array([int((inside & ~dead[m] & (rows.time >= m - 1e-9)).sum()) for m in month])
+        died = np.array([int((inside & dead[m]).sum()) for m in month])
         cost = np.concatenate([[0.0], arms.value[i]])
         spread = np.concatenate([[0.0], 1.96 * error])
         parts.append(pd.DataFrame({

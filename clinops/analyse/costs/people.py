@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.costs.rows import CostRows, assemble, basis
-from clinops.analyse.months import anniversary_days
+from clinops.analyse.months import anniversary_days, months_started
 from clinops.build.ledger.observed import observed
 from clinops.define.cost_plan import CostPlan
 from clinops.errors import DataError, unknown
@@ -37,7 +37,10 @@ def people_rows(
         raise DataError(f"names is {names}; give two different names, the exposed first.")
     index = frame["index_date"].to_numpy(dtype="datetime64[D]")
     reach = anniversary_days(index, plan.horizon_months)
-    death = _days(frame, "death_date", index, np.nan)
+    death, left = _days(frame, "death_date", index, np.nan), _days(frame, "last_date", index, FOREVER)
+    for name, day in (("death_date", death), ("last_date", left)):
+        if early := int((day < 0).sum()):
+            raise DataError(f"{early:,} rows of {file.name} have a {name} before their index_date; mend or leave out.")
     people = frame[["person_id", "index_date"]].assign(row=np.arange(len(frame)), reach=reach, death_day=death)
     first, until = observed(ledger.books, people)
     if lost := int(np.isnan(until).sum()):
@@ -45,23 +48,33 @@ def people_rows(
             f"{lost:,} of {len(frame):,} persons of {file.name} are not enrolled on their index date, so what they "
             "cost is not known. Leave them out, or mend the enrolment."
         )
-    last = np.minimum.reduce(
-        [reach, until, _days(frame, "last_date", index, FOREVER), np.nan_to_num(death, nan=FOREVER)]
-    )
-    people = people.assign(first_day=first, last_day=np.maximum(last, 0).astype(int))
+    last = np.minimum.reduce([reach, until, left, np.nan_to_num(death, nan=FOREVER)]).astype(int)
+    people = people.assign(first_day=first, last_day=last)
     exposed = frame["arm"].to_numpy(dtype=int) == 1
-    weights = _numbers(frame, "weight", 1.0)
-    fee = frame["fee"].to_numpy(dtype=float) if "fee" in frame else np.where(exposed, plan.fee or 0.0, 0.0)
     return assemble(
-        ledger, people, plan, exposed=exposed, weights=weights,
+        ledger, people, plan, exposed=exposed,
         cluster=frame["cluster"].to_numpy() if "cluster" in frame else frame["person_id"].to_numpy(),
         cluster_name="cluster" if "cluster" in frame else "person", design=_design(frame, covariates),
+        weights=_numbers(frame, "weight") if "weight" in frame else np.ones(len(frame)),
         names=names, currency=ledger.currency, basis=basis(plan, ledger.amount, ledger.currency),
         estimand="as the weights of the file make it" if "weight" in frame else CRUDE,
         adjustment="weights of the file" if "weight" in frame else "crude",
-        fee=fee if "fee" in frame or plan.fee is not None else None,
-        fee_each=plan.fee, effect=_effect(frame, plan),
+        effect=_effect(frame, plan), **_fee(frame, plan, exposed, index, index + last),
     )  # fmt: skip
+
+
+def _fee(frame: pd.DataFrame, plan: CostPlan, exposed: Any, index: Any, end: Any) -> dict[str, Any]:
+    """Each person's fee: as the file has it, or the plan's for everybody who was exposed."""
+    if "fee" in frame and plan.fee is not None:
+        raise DataError("The fee stands in the file (column fee) and in the plan (fee=); give one of the two.")
+    if "fee" in frame:
+        return {"fee": _numbers(frame, "fee")}
+    units = exposed.astype(float)
+    if plan.fee_per == "person-month":
+        units *= months_started(index, end)
+    unit = "started month" if plan.fee_per == "person-month" else "exposed person"
+    fee = None if plan.fee is None else plan.fee * units
+    return {"fee": fee, "fee_each": plan.fee, "fee_units": units, "fee_unit": unit}
 
 
 def read(file: Path, covariates: tuple[str, ...], plan: CostPlan) -> pd.DataFrame:
@@ -86,6 +99,9 @@ def read(file: Path, covariates: tuple[str, ...], plan: CostPlan) -> pd.DataFram
         frame[name] = pd.to_datetime(frame[name], errors="coerce", format="ISO8601")
         if bad := int((given & frame[name].isna()).sum()) or (name == "index_date" and int(frame[name].isna().sum())):
             raise DataError(f"{bad} rows of {file.name} have no readable {name}; write dates as YYYY-MM-DD.")
+    for name in (one for one in ("person_id", "cluster") if one in frame):
+        if bad := int(frame[name].isna().sum()):
+            raise DataError(f"{name} of {file.name} is missing in {bad:,} rows; give every person's.")
     if twice := int(frame.duplicated(["person_id", "index_date"]).sum()):
         raise DataError(f"{twice} rows of {file.name} repeat a person on one index date; give each once.")
     return frame.reset_index(drop=True)
@@ -98,12 +114,12 @@ def _days(frame: pd.DataFrame, name: str, index: Any, missing: float) -> Any:
     return np.where(frame[name].isna(), missing, days)
 
 
-def _numbers(frame: pd.DataFrame, name: str, default: float) -> Any:
-    if name not in frame:
-        return np.full(len(frame), default)
-    found = frame[name].to_numpy(dtype=float)
-    if not (np.isfinite(found) & (found >= 0)).all():
-        raise DataError(f"{name} holds missing or negative numbers; give 0 or more for every person.")
+def _numbers(frame: pd.DataFrame, name: str) -> Any:
+    import pandas as pd
+
+    found = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
+    if bad := int((~(np.isfinite(found) & (found >= 0))).sum()):
+        raise DataError(f"{name} is missing, negative or no number in {bad:,} rows; give 0 or more for every person.")
     return found
 
 
@@ -128,7 +144,11 @@ def _design(frame: pd.DataFrame, covariates: tuple[str, ...]) -> Any:
 def _effect(frame: pd.DataFrame, plan: CostPlan) -> Any:
     if not plan.effect:
         return None
-    found = frame[plan.effect].to_numpy(dtype=float)
-    if not np.isfinite(found).all():
-        raise DataError(f"{plan.effect} is missing for some persons; give every person's, higher being better.")
+    import pandas as pd
+
+    found = pd.to_numeric(frame[plan.effect], errors="coerce").to_numpy(dtype=float)
+    if bad := int((~np.isfinite(found)).sum()):
+        raise DataError(
+            f"{plan.effect} is missing or no number for {bad:,} persons; give every person's, higher being better."
+        )
     return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.months import months_covered
 from clinops.define.cost_plan import CostPlan
+from clinops.define.prices import CATEGORIES
 from clinops.errors import DataError, DefinitionError, unknown
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class CostRows:
     cluster, cluster_name : independent units, and what they are.
     design : (n, p) columns of covariates, without a constant; p may be 0.
     index_date : (n,) dates. fee : (n,) programme fee, 0 where none is due; None where it is not known.
-    fee_each, fee_unit : what one fee is, and what it is for ("activated person").
+    fee_each, fee_unit : what one fee is, None where it differs, and what it is for ("activated person").
+    fee_units : (n,) how many such fees fall due; None where that is not known.
     years : calendar years of service of their claims.
     effect : (n,) the outcome that money is set against; None for none.
     names : of the exposed and of the comparator. estimand, adjustment : in words; target : the estimand by its code.
@@ -77,6 +79,7 @@ class CostRows:
     fee: Floats | None = None
     fee_each: float | None = None
     fee_unit: str = "exposed person"
+    fee_units: Floats | None = None
     effect: Floats | None = None
     notes: tuple[str, ...] = ()
 
@@ -182,7 +185,10 @@ def _ordered(found: Any) -> list[str]:
 
 def _factors(plan: CostPlan) -> Callable[[int, str], float]:
     prices = plan.prices
-    return (lambda year, category: 1.0) if prices is None else prices.factor
+    if prices is None:
+        return lambda year, category: 1.0
+    # A category that a user named, or "other", has no index of its own: it takes that of the total.
+    return lambda year, category: prices.factor(year, category if category in CATEGORIES else "total")
 
 
 def _spread(
@@ -214,18 +220,16 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
     index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
     reach = anniversary_days(index, plan.horizon_months)
     end = study.protocol.follow_up.window.end
-    if end is not None and end < reach.min(initial=end):
-        raise DefinitionError(
-            f"The protocol follows persons to day {end}, the cost plan looks {plan.horizon_months} months ahead: "
-            f"ask for {end * 12 // 365} months, or follow up to day {int(reach.max())}."
-        )
-    # A year of 365 days and twelve months that hold a 29 February are the same horizon.
-    reach = reach if end is None else np.minimum(reach, end)
+    if end is not None:
+        _reaches(end, plan.horizon_months)
+        # A year of 365 days and twelve months that hold a 29 February are the same horizon.
+        reach = np.minimum(reach, end)
     outcomes = data.outcomes
     assert outcomes is not None
+    death = outcomes["death_day"].to_numpy(dtype=float)
     people = data.baseline[["person_id", "index_date"]].assign(
-        row=np.arange(len(data)), first_day=outcomes["observed_from_day"].to_numpy(), reach=reach,
-        last_day=np.minimum(data.end_day, reach).astype(int), death_day=outcomes["death_day"].to_numpy(),
+        row=np.arange(len(data)), first_day=outcomes["observed_from_day"].to_numpy(), reach=reach, death_day=death,
+        last_day=np.fmin(np.minimum(data.end_day, reach), np.maximum(death, 0)).astype(int),
     )  # fmt: skip
     fee, fee_per = _fee(study.protocol, plan)
     since = study.activation
@@ -240,10 +244,21 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
         estimand=adjusted.estimand, adjustment=adjusted.label, target=_target(adjusted),
         balancing=None if adjusted.known_weights else adjusted.balancing,
         propensity=None if adjusted.known_weights else adjusted.propensity,
-        fee=None if units is None or fee is None else fee * units, fee_each=fee,
+        fee=None if units is None or fee is None else fee * units, fee_each=fee, fee_units=units,
         fee_unit=_fee_unit(fee_per, since is not None),
         effect=_effect(study, plan),
     )  # fmt: skip
+
+
+def _reaches(end: int, months: int) -> None:
+    """Refuse a horizon beyond the protocol's follow-up: cost that nobody watched would count as none."""
+    if end * 12 // 365 >= months:
+        return
+    fits = f"ask for {end * 12 // 365} months, or " if end * 12 // 365 else ""
+    raise DefinitionError(
+        f"The protocol follows persons to day {end}, the cost plan looks {months} months ahead: {fits}follow up to day "
+        f"{-(-months * 365 // 12)} or later."
+    )
 
 
 def _target(adjusted: Any) -> str:
@@ -282,4 +297,9 @@ def _effect(study: Any, plan: CostPlan) -> Floats | None:
         raise DefinitionError(unknown("outcome to set money against", plan.effect, known))
     measure = known[plan.effect]
     value: Floats = study.data.column(measure)
+    if missing := int((~np.isfinite(value)).sum()):
+        raise DataError(
+            f"The outcome to set money against, {plan.effect!r}, is missing for {missing:,} of {len(value):,} persons. "
+            "Name one that everybody has (effect=), or none."
+        )
     return value if measure.better == "higher" else -value
