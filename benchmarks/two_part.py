@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: a second thread only waits at these sizes
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: one thread for both, as in a report run
 
 import numpy as np
 import statsmodels.api as sm

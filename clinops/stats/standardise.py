@@ -96,6 +96,8 @@ def population(
         raise DefinitionError("The score's uncertainty needs the influence of each row: use se='robust'.")
     arm = as_treated(treated)
     label = estimand or AVERAGE_OVER[average_over]
+    if estimand is None and average_over == "everybody" and isinstance(weights, BalancingWeights):
+        label = weights.estimand
     balanced, note = as_balancing_weights(weights, arm, propensity, label)
     known = propensity is None or propensity.bread is None
     share = {"everybody": np.ones(len(arm)), "exposed": arm.astype(float), "comparators": (~arm).astype(float)}
@@ -167,9 +169,14 @@ def standardised(
     """
     weight = people.weights * people.share
     total = float(weight.sum())
+    counted = people.weights > 0
+    sides = [rows & counted for rows in (people.treated, ~people.treated)]
+    # an arm without people has no prediction of its own, whatever the model says of it
+    known = np.array([bool(rows.any()) and total > 0 for rows in sides])
     if not total > 0:
-        raise DataError("Nobody with a weight is left to average over.")
-    value = predicted.mean @ weight / total
+        note = f"{note} Nobody with a weight is left to average over.".strip()
+        total = float("nan")
+    value = np.where(known, predicted.mean @ weight / total, np.nan)
     slopes = np.einsum("n,ank->ak", weight, predicted.gradient) / total
     own = weight * (predicted.mean - value[:, None]) / total
     if people.propensity is not None:
@@ -182,9 +189,7 @@ def standardised(
     spread = None
     if people.se != "robust" and covariance is not None:
         spread = (slopes @ covariance @ slopes.T + own @ own.T)[:, :, None]
-    counted = people.weights > 0
-    varies = [bool(np.ptp(outcome[rows & counted]) > 0) if (rows & counted).any() else False
-              for rows in (people.treated, ~people.treated)]  # fmt: skip
+    varies = [bool(rows.any() and np.ptp(outcome[rows]) > 0) for rows in sides]
     return ArmValues(
         value=value[:, None],
         influence=whole[:, :, None],

@@ -209,11 +209,7 @@ def _spenders(parts: _Parts, note: str) -> ArmValues:
     """Second part alone, averaged over the people with a cost and labelled as no effect."""
     se = parts.people.se
     covariance = None if parts.second is None or se == "robust" else coefficient_covariance(parts.second, se)
-    if not (parts.people.weights * parts.some * parts.people.share).any():
-        everybody = replace(parts.people)
-    else:
-        everybody = replace(parts.people, share=parts.people.share * parts.some)
-    told = replace(everybody, estimand=_SPENDERS)
+    told = replace(parts.people, share=parts.people.share * parts.some, estimand=_SPENDERS)
     text = "Compares the people with a cost in each arm: not the effect on cost, which is over everybody."
     found = standardised(
         _means(parts), _second_influence(parts), told, covariance=covariance,

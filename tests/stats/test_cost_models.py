@@ -53,6 +53,15 @@ def test_average_marginal_effect_equals_r(se: str, key: str) -> None:
     assert sampled.std_error != found.std_error and sampled.se_kind.endswith("covariates sampled")
 
 
+def test_the_weights_name_the_estimand() -> None:
+    cost, arm, x = simulated()
+    weights = balancing_weights(propensity(x[:, None], arm), estimand="ato")
+    designs = arm_designs(arm, x)
+    assert glm_effect(cost, arm, *designs, family="poisson", weights=weights).estimand == "ato"
+    assert glm_effect(cost, arm, *designs, family="poisson", average_over="exposed").estimand == "att"
+    assert glm_effect(cost, arm, *designs, family="poisson", estimand="atm").estimand == "atm"
+
+
 def test_quasi_poisson_errors_equal_r() -> None:
     X, cost = rand_data()
     fit = glm(X, cost, "quasipoisson", se="model")
@@ -165,7 +174,11 @@ def test_log_ols_errors_are_the_derivatives_by_weight(how: str) -> None:
 def test_empty_arm_and_constant_cost() -> None:
     cost, arm, x = simulated(60)
     alone = glm_effect(cost, np.ones(60), *arm_designs(np.ones(60), x), family="quasipoisson")
-    assert np.isnan(alone.std_error) and "empty" in alone.note
+    # the model would predict the missing arm, by an arm column that it had to leave out
+    assert np.isnan([alone.estimate, alone.std_error, alone.value_comparator]).all() and "empty" in alone.note
+    assert_close(alone.value_exposed, cost.mean(), 1e-9)
+    none = glm_effect(cost, np.zeros(60), *arm_designs(np.zeros(60)), family="poisson", average_over="exposed")
+    assert np.isnan([none.estimate, none.value_comparator]).all() and "Nobody with a weight" in none.note
     flat = glm_effect(np.full(60, 7.0), arm, *arm_designs(arm), family="gamma")
     assert_close(flat.estimate, 0.0, 0, atol=1e-9)
     assert np.isnan(flat.std_error) and "does not vary" in flat.note
