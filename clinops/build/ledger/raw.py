@@ -109,10 +109,10 @@ def _counted_once(source: Any, found: ir.Table, rules: LedgerRules) -> tuple[ir.
     ------
     DataError : there are such visits and the rules do not say which of the two counts.
     """
-    own = found.domain == "visit"
-    both = found.filter(found.visit_id.notnull(), found[rules.amount].notnull()).group_by("visit_id")
-    sums = both.agg(
-        whole=found[rules.amount].sum(where=own), parts=found[rules.amount].sum(where=~own), n=found.count(where=~own)
+    told = found.filter(found.visit_id.notnull(), found[rules.amount].notnull())
+    own, amount = told.domain == "visit", told[rules.amount]
+    sums = told.group_by("visit_id").agg(
+        whole=amount.sum(where=own), parts=amount.sum(where=~own), n=told.count(where=~own)
     )
     twice = sums.filter(sums.n > 0, sums.whole != 0)
     same = twice.whole == twice.parts
