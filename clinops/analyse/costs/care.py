@@ -101,12 +101,12 @@ class CostOfCare:
     @property
     def outside(self) -> Result:
         """Claims outside enrolment."""
-        return self._show("ledger_outside", lambda: ledger_tables.outside(self.ledger.books))
+        return self._show("ledger_outside", lambda: ledger_tables.outside(self.ledger.books, self.min_cell))
 
     @property
     def calendar(self) -> Result:
         """Cost per member-month by calendar month, with what is not complete yet."""
-        return self._show("ledger_calendar", lambda: ledger_tables.by(self.ledger.books, ("month",)))
+        return self._show("ledger_calendar", lambda: describe.calendar(self.ledger.books, self.min_cell))
 
     # --- what was spent -------------------------------------------------------------------------
 

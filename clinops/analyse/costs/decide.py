@@ -10,7 +10,8 @@ import numpy as np
 from clinops.analyse import words
 from clinops.analyse.costs.models import person_counts
 from clinops.analyse.costs.rows import CostRows
-from clinops.analyse.costs.stake import Stake
+from clinops.analyse.costs.stake import Stake, limits
+from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import Row
 from clinops.results.result import Column, Figure, Result
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from clinops.stats.decision import Amount
 
 NO_FEE = "The fee is not known, so nothing is said of what is left after it."
-NO_MARGIN = "margin= is not stated, so what a provider loses or keeps is not known"
+NOBODY = "nobody is in the exposed arm"
+CASH = (("Cash", "leaves the budget"), ("Capacity set free", "beds, visits and hours not used"))
+NO_CASH = "The share of each category that is cash (cashable=) is not stated"
+NO_MARGIN = "The margin on care (margin=) is not stated, so what a provider loses or keeps is not known"
 ANALYSIS = "decision"
 
 
@@ -57,16 +61,19 @@ def _lines(at: Stake) -> list[dict[str, Any]]:
     )
     made += [_line("Programme fee", fee, "fee", money, normal), _line("Net saving", net, "saving", money, normal)]
     charged = _charged(at)
-    even = decision.break_even_fee(at.gross, charged=charged, std_error=at.gross_error)
+    known = charged == charged
+    even = decision.break_even_fee(at.gross, charged=charged, std_error=at.gross_error) if known else _unknown(NOBODY)
     unit = f"{at.rows.currency} per {at.rows.fee_unit}"
     made.append(_line("Break-even fee", even, "fee", unit, normal))
     return [*made, _line("Return on investment", back, "ratio", "per unit of fee", drawn)]
 
 
 def _charged(at: Stake) -> float:
-    """Fees paid per exposed person: what was paid over the price of one."""
-    one = at.rows.fee_each
-    return at.known_fee / one if one else 0.0
+    """Fees that fall due per exposed person; one where each person's fee is his own. NaN without anybody exposed."""
+    units, inside = at.rows.fee_units, at.rows.arm(True)
+    if not inside.any():
+        return float("nan")
+    return 1.0 if units is None else float(np.average(units[inside], weights=at.rows.weights[inside]))
 
 
 def _line(name: str, amount: Amount, scale: str, unit: str, method: str) -> dict[str, Any]:
@@ -76,7 +83,7 @@ def _line(name: str, amount: Amount, scale: str, unit: str, method: str) -> dict
 def _interval(estimate: float, error: float) -> Amount:
     from clinops.stats.decision import Amount
 
-    return Amount(estimate, error, estimate - 1.96 * error, estimate + 1.96 * error)
+    return Amount(estimate, error, *limits(estimate, error))
 
 
 def _unknown(why: str) -> Amount:
@@ -127,10 +134,10 @@ def waterfall(at: Stake) -> Result:
     if at.fee is None:
         lines.append(_bar("Cost of care", -at.gross, at.gross_error, "total"))
     else:
-        net = at.error(at.pick(saving=1.0, fee=-1.0))
+        net, error = at.net()
         lines.append(_bar("Cost of care", -at.gross, at.gross_error, "subtotal"))
         lines.append(_bar("Programme fee", at.fee, at.fee_error, "fee"))
-        lines.append(_bar("Net", at.fee - at.gross, net, "total"))
+        lines.append(_bar("Net", -net, error, "total"))
     frame = pd.DataFrame(lines)
     frame["n_exposed"], frame["n_comparator"] = (int(at.rows.arm(arm).sum()) for arm in (True, False))
     counts = ("n_exposed", "n_comparator")
@@ -151,7 +158,8 @@ def waterfall(at: Stake) -> Result:
 
 
 def _bar(label: str, value: float, error: float, kind: str) -> dict[str, Any]:
-    return {"label": label, "value": value, "low": value - 1.96 * error, "high": value + 1.96 * error, "kind": kind}
+    low, high = limits(value, error)
+    return {"label": label, "value": value, "low": low, "high": high, "kind": kind}
 
 
 def perspectives(at: Stake) -> Result:
@@ -169,10 +177,11 @@ def perspectives(at: Stake) -> Result:
     said = (
         f"Of the gross saving {words.number(float(cash['estimate']), 0)} {at.rows.currency} per person are taken to be "
         "cash; the rest is capacity set free, worth money only where it is given up or used."
-    )
+    ) if at.plan.cash_known else f"{NO_CASH}, so what leaves the budget of a provider is not known."  # fmt: skip
+    fee = "" if at.fee is not None else f" {NO_FEE} What is called after the fee is before it."
     return Result(
         "cost_perspectives", "A payer's saving is a provider's lost revenue", frame, columns,
-        (f"Cash shares: {_shares(at)}. The fee is the payer's and the system's; a provider is taken to pay none.",),
+        (f"Cash shares: {_shares(at)}. The fee is the payer's and the system's; a provider is taken to pay none.{fee}",),
         said, group_by="group",
     )  # fmt: skip
 
@@ -196,6 +205,7 @@ def _owners(at: Stake) -> list[dict[str, Any]]:
                 name, at.saving, fee, inside=plan.inside, refilled=plan.refilled, covariance=cov,
                 variable_cost=None if plan.margin is None else 1 - plan.margin,
             )  # fmt: skip
+            found = _interval(found.estimate, at.error(_owned(at, name)))
         chosen = " (the perspective of this report)" if name == plan.perspective else ""
         lines.append(
             {"group": "Worth after the fee", "line": f"{name.capitalize()}{chosen}", "what": what} | asdict(found)
@@ -203,20 +213,28 @@ def _owners(at: Stake) -> list[dict[str, Any]]:
     return lines
 
 
+def _owned(at: Stake, name: str) -> Floats:
+    """(C + 2,) what a unit of each saving, and of the fee, is worth to an owner."""
+    lost = at.plan.inside * (at.plan.margin or 0.0) * (1 - at.plan.refilled)
+    kept = {"payer": 1.0, "at-risk system": 1.0 - lost, "provider margin": -lost}[name]
+    return at.pick(saving=kept, fee=0.0 if name == "provider margin" or at.fee is None else -1.0)
+
+
 def _cash(at: Stake) -> list[dict[str, Any]]:
     from clinops.stats.decision import cashable_saving
 
+    group = "The gross saving"
+    if not at.plan.cash_known:
+        return [{"group": group, "line": line, "what": what} | asdict(_unknown(NO_CASH)) for line, what in CASH]
     share = np.array([at.plan.cash_share(name) for name in at.rows.categories])
     found = cashable_saving(at.saving, share, covariance=at.covariance[: len(share), : len(share)])
-    group = "The gross saving"
-    return [
-        {"group": group, "line": "Cash", "what": "leaves the budget"} | asdict(found.cashable),
-        {"group": group, "line": "Capacity set free", "what": "beds, visits and hours not used"}
-        | asdict(found.released),
-    ]
+    parts = zip(CASH, (found.cashable, found.released), strict=True)
+    return [{"group": group, "line": line, "what": what} | asdict(part) for (line, what), part in parts]
 
 
 def _shares(at: Stake) -> str:
+    if not at.plan.cash_known:
+        return "none stated, so nothing is said of cash"
     if not at.plan.cashable:
         return "none stated, so all of the saving is taken to be cash, as it is for a payer of claims"
     return ", ".join(f"{name} {at.plan.cash_share(name):.0%}" for name in at.rows.categories)
@@ -229,18 +247,22 @@ def budget(at: Stake) -> Result:
     from clinops.stats.decision import budget_impact
 
     people = np.array(at.plan.persons_a_year, dtype=float)
-    found = budget_impact(people, 1.0, at.gross, at.known_fee, std_error=at.gross_error)
+    # The error of the net, since fee and saving of the same persons vary together.
+    found = budget_impact(people, 1.0, at.gross, at.known_fee, std_error=at.net()[1])
     frame = pd.DataFrame({
         "year": [f"Year {i + 1}" for i in range(len(people))], "persons": people.astype(int), "gross": found.saving,
         "fee": found.fee, "net": found.net, "net_low": found.net_low, "net_high": found.net_high,
         "cumulative": found.cumulative,
     })  # fmt: skip
+    frame["n_exposed"], frame["n_comparator"] = (int(at.rows.arm(arm).sum()) for arm in (True, False))
+    counts = ("n_exposed", "n_comparator")
     money = at.rows.currency
     columns = (
         Column("year", "Year"), Column("persons", "Persons offered", "number0", "n"),
-        Column("gross", "Gross saving", "money", money), Column("fee", "Fee", "money", money),
-        Column("net", "Net (95% CI)", "money", money, low="net_low", high="net_high"),
-        Column("cumulative", "Net so far", "money", money),
+        Column("gross", "Gross saving", "money", money, of=counts),
+        Column("fee", "Fee", "money", money, of="n_exposed"),
+        Column("net", "Net (95% CI)", "money", money, low="net_low", high="net_high", of=counts),
+        Column("cumulative", "Net so far", "money", money, of=counts),
     )  # fmt: skip
     total = found.total
     said = (
@@ -253,5 +275,7 @@ def budget(at: Stake) -> Result:
         "less. The years' errors are taken to go together.",
         *(() if at.fee is not None else (NO_FEE,)),
     )
-    figure = Figure("budget", frame, {"currency": money, "basis": at.rows.basis})
+    numbers = ("gross", "fee", "net", "net_low", "net_high", "cumulative")
+    figure = Figure("budget", frame, {"currency": money, "basis": at.rows.basis}, counts=counts,
+                    of=dict.fromkeys(numbers, counts))  # fmt: skip
     return Result("cost_budget", "Budget impact by year", frame, columns, notes, said, figure=figure, alt=said)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse.costs.ledger_tables import by
 from clinops.analyse.costs.models import effect_row
 from clinops.analyse.costs.rows import MONTHS_BEFORE, CostRows
 from clinops.analyse.dataset import Floats
@@ -13,6 +14,9 @@ from clinops.analyse.effects import LEVEL, Row
 from clinops.analyse.exhibits.curves import pmpm_by_month
 from clinops.analyse.exhibits.outcomes import FEWEST_ABOVE, percentile
 from clinops.results.result import Column, Figure, Result
+
+if TYPE_CHECKING:
+    from clinops.build.ledger.books import Books
 
 ARMS = (True, False)
 POINTS = 200
@@ -133,6 +137,32 @@ def trend(rows: CostRows) -> Result:
         rows.values(cost, denominator=covered), (rows.arm(True), rows.arm(False)), covered, at, rows.names,
         rows.currency, rows.adjustment,
     )  # fmt: skip
+
+
+def calendar(books: Books, min_cell: int) -> Result:
+    """Cost per member-month of everybody in the ledger by calendar month, incomplete months marked."""
+    made = by(books, ("month",), min_cell)
+    frame = made.frame[made.frame["month"].str.match(r"\d{4}-\d{2}$")].reset_index(drop=True)
+    if books.raw.enrolment is None or "pmpm" not in frame:
+        return made.with_(name="ledger_calendar")
+    frame = frame[frame["member_months"] > 0].reset_index(drop=True)
+    drawn = (
+        frame[["month", "pmpm", "members", "member_months"]]
+        .rename(columns={"members": "persons"})
+        .assign(complete=frame["run_out"] != "incomplete")
+    )
+    options = {"currency": books.unit, "basis": f"Everybody in the ledger, {books.rules.amount} amounts, {books.unit}"}
+    if books.complete_to is not None:
+        options["run_out"] = f"claims taken as complete to {books.complete_to}"
+    figure = Figure("cost_calendar", drawn, options, counts=("persons",),
+                    of=dict.fromkeys(("pmpm", "member_months"), ("persons",)))  # fmt: skip
+    done = drawn[drawn["complete"]]
+    said = (
+        f"Cost per member-month runs from {done['pmpm'].min():,.0f} to {done['pmpm'].max():,.0f} {books.unit} over "
+        f"{len(done)} complete calendar months; {len(drawn) - len(done)} are not complete yet."
+    ) if len(done) else "No calendar month is complete."  # fmt: skip
+    return made.with_(name="ledger_calendar", title="Cost per member-month by calendar month", figure=figure,
+                      sentence=said, alt=said)  # fmt: skip
 
 
 def concentration(rows: CostRows) -> Result:

@@ -9,6 +9,7 @@ from clinops.define.cost_plan import CostPlan
 from clinops.results.result import Column, Result
 
 POWERS = (0.8, 0.9)
+NOT_KNOWN = "No smallest saving can be given: an arm is empty, or the comparator's costs do not vary."
 AMOUNTS = {
     "allowed": "Allowed: what payer and patient owe together", "paid": "Paid by the payer",
     "charge": "Charges times a cost-to-charge ratio",
@@ -20,7 +21,7 @@ def terms(rows: CostRows, plan: CostPlan, amount: str) -> Result:
     import pandas as pd
 
     lines = [
-        ("Perspective", plan.perspective),
+        ("Perspective", plan.perspective.capitalize()),
         ("Amount", AMOUNTS[amount]),
         ("Currency and prices", f"{rows.currency}; {_prices(plan)}"),
         ("Horizon", f"{rows.horizon} months from the index date, the same for everybody; day 0 is in no month"),
@@ -48,8 +49,10 @@ def _discounting(rows: CostRows, plan: CostPlan) -> str:
 
 
 def _fee(rows: CostRows) -> str:
-    if rows.fee is None or rows.fee_each is None:
+    if rows.fee is None:
         return "Not known"
+    if rows.fee_each is None:
+        return "Each person's own, as the file has it"
     return f"{rows.fee_each:,.2f} {rows.currency} for each {rows.fee_unit}"
 
 
@@ -73,10 +76,10 @@ def detectable(rows: CostRows) -> Result:
         Column("n_exposed", rows.names[0], "count", "n"), Column("n_comparator", rows.names[1], "count", "n"),
     )  # fmt: skip
     share = f", {frame['share'].iloc[0]:.0%} of what the comparator cost" if spend > 0 else ""
-    said = (
+    said = NOT_KNOWN if not np.isfinite(size[0]) else (
         f"A saving smaller than {size[0]:,.0f} {rows.currency} per person{share} would have been missed more often "
         "than one time in five."
-    )
+    )  # fmt: skip
     return Result("cost_detectable", "The smallest saving that could have been seen", frame, columns,
                   ("Two-sided test at 5%; SD of the comparator's cost; effective sample sizes after weighting. The "
                    "costs of the exposed are not used.",), said)  # fmt: skip
@@ -91,4 +94,6 @@ def smallest_saving(rows: CostRows) -> tuple[tuple[float, ...], float]:
     sd = float(cost.std(ddof=1)) if len(cost) > 1 else float("nan")
     sizes = [float(effective_sample_size(rows.weights[rows.arm(arm)])) if rows.arm(arm).any() else 0.0
              for arm in (True, False)]  # fmt: skip
+    if not (sd > 0 and min(sizes) > 0):
+        return tuple(float("nan") for _ in POWERS), sd
     return tuple(smallest_detectable_saving(sd, *sizes, power=power) for power in POWERS), sd

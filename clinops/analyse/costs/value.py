@@ -31,7 +31,7 @@ def value_table(at: Stake, effect: str, unit: str) -> Result:
 
     if at.effect is None:
         return nothing("cost_value", "Cost against effect")
-    from clinops.stats.cost_effectiveness import icer
+    from clinops.stats.cost_effectiveness import icer, quadrant_shares
 
     cost, gain, drawn, gained = _differences(at)
     found = icer(cost, gain)
@@ -51,9 +51,10 @@ def value_table(at: Stake, effect: str, unit: str) -> Result:
         Column("probability", "Chance of being above 0", "fraction", "of replicates", of=counts, missing="–"),
         Column("remark", "In words"),
     )  # fmt: skip
+    share = quadrant_shares(drawn, gained)[found.quadrant]
     said = (
-        f"{at.rows.names[0]} {found.verdict}: net cost {words.number(cost, 0)} {at.rows.currency} and "
-        f"{words.number(gain, 2)} {unit} per person."
+        f"By the estimates {at.rows.names[0]} {found.verdict} (net cost {words.number(cost, 0)} {at.rows.currency}, "
+        f"effect {words.number(gain, 2)} per person); {share:.0%} of replicates agree."
     )
     notes = (
         f"{at.rows.basis}. Intervals: percentiles of {at.plan.replicates} one-step bootstrap replicates of the same "
@@ -127,7 +128,7 @@ def plane(at: Stake, effect: str, unit: str) -> Result:
                           if name != "origin" or share > 0])  # fmt: skip
     parts = [f"{share:.0%} {VERDICTS[name]}" for name, share in shares.items() if share > 0]
     said = f"Of {len(drawn)} bootstrap replicates {', '.join(parts)}."
-    options = {"thresholds": list(at.plan.thresholds[1:2] or at.plan.thresholds[:1]), "effect_unit": unit,
+    options = {"thresholds": list(at.plan.thresholds[-1:]), "effect_unit": unit,
                "currency": at.rows.currency, "basis": at.rows.basis}  # fmt: skip
     columns = (Column("quadrant", "The programme"), Column("share", "Share of replicates", "fraction", of=()))
     return Result("cost_plane", f"Cost-effectiveness plane: {effect}", table, columns, sentence=said, alt=said,
@@ -157,7 +158,8 @@ def acceptability(at: Stake, effect: str, unit: str) -> Result:
         f"{first['threshold']:,.0f} {at.rows.currency} and {last['probability']:.0%} where it is worth "
         f"{last['threshold']:,.0f}."
     )
-    options = {"currency": at.rows.currency, "effect_unit": unit, "basis": at.rows.basis}
+    options = {"currency": at.rows.currency, "effect_unit": unit, "basis": at.rows.basis,
+               "thresholds": list(at.plan.thresholds)}  # fmt: skip
     return Result("cost_acceptability", f"Acceptability curve: {effect}", table, columns, sentence=said, alt=said,
                   figure=Figure("acceptability", frame, options))  # fmt: skip
 
