@@ -183,3 +183,76 @@ def test_errors_name_what_is_wrong() -> None:
         glm(np.ones((3, 1)), np.ones(3), "gaussian", weights=[1, -1, 1])
     with pytest.raises(DataError, match="cannot determine"):
         glm(np.eye(3)[:2], [1.0, 2.0], "gaussian", weights=[0.0, 0.0])
+
+
+# --- probit, quasi-Poisson, Tweedie, negative binomial --------------------------------------------------------
+
+
+def test_probit_equals_statsmodels_with_weights_and_far_tails() -> None:
+    import statsmodels.api as sm
+
+    X, eta, rng = simulated()
+    y = (rng.random(len(X)) < 0.5 + eta / 4).astype(float)
+    X[:3, 1] = [40.0, -40.0, 60.0]  # predictors so far out that a probability is 0 or 1 to the last digit
+    y[:3] = [1.0, 0.0, 1.0]
+    theirs = sm.GLM(y[3:], X[3:], sm.families.Binomial(sm.families.links.Probit())).fit(
+        tol=1e-14, maxiter=200, tol_criterion="params"
+    )
+    weights = np.r_[np.zeros(3), np.ones(len(X) - 3)]
+    ours = glm(X, y, "probit", weights=weights, se="model")
+    assert_close(ours.coef, theirs.params, 1e-7)
+    assert_close(ours.std_error, np.sqrt(np.diag(ours.bread)), 1e-12)
+    assert np.isfinite(ours.fitted).all() and np.isfinite(glm(X, y, "probit").coef).all()
+
+
+def test_probit_separation_is_named() -> None:
+    group = np.repeat([0.0, 1.0], 20)
+    fit = glm(np.column_stack([np.ones(40), group]), group, "probit")
+    assert not fit.converged and "separate" in fit.note and np.isnan(fit.std_error).all()
+
+
+def test_quasi_poisson_is_poisson_with_its_dispersion() -> None:
+    X, eta, rng = simulated()
+    y = rng.negative_binomial(1.0, 1 / (1 + np.exp(eta))).astype(float)
+    plain, quasi = glm(X, y, "poisson", se="model"), glm(X, y, "quasipoisson", se="model")
+    assert plain.dispersion == 1 and quasi.dispersion > 1.3
+    assert_close(quasi.std_error, plain.std_error * np.sqrt(quasi.dispersion), 1e-10)
+    assert_close(glm(X, y, "quasipoisson").std_error, glm(X, y, "poisson").std_error, 1e-10)
+
+
+@pytest.mark.parametrize("family", ["tweedie", "quasipoisson"])
+def test_costs_that_are_all_zero_have_no_finite_estimate(family: str) -> None:
+    fit = glm(np.ones((20, 1)), np.zeros(20), family)
+    assert "no finite" in fit.note and np.isnan(fit.std_error).all()
+    group = np.repeat([0.0, 1.0], 10)
+    arm = glm(np.column_stack([np.ones(20), group]), np.where(group == 0, 5.0 + np.arange(20), 0.0), family, se="model")
+    assert "Column(s) [1]" in arm.note and np.isnan(arm.std_error[1])
+    assert_close(arm.coef[0], np.log(9.5), 1e-8)
+
+
+def test_tweedie_lies_between_poisson_and_gamma() -> None:
+    X, eta, rng = simulated()
+    y = rng.gamma(2.0, np.exp(eta) / 2)
+    ends = [glm(X, y, name).coef for name in ("poisson", "gamma")]
+    near = [glm(X, y, "tweedie", power=power).coef for power in (1 + 1e-7, 2 - 1e-7)]
+    assert_close(near[0], ends[0], 1e-5)
+    assert_close(near[1], ends[1], 1e-5)
+
+
+def test_negative_binomial_of_a_great_shape_is_poisson() -> None:
+    X, eta, rng = simulated()
+    y = rng.poisson(np.exp(eta)).astype(float)
+    found, plain = glm(X, y, "negative binomial", theta=1e9, se="model"), glm(X, y, "poisson", se="model")
+    assert_close(found.coef, plain.coef, 1e-6)
+    assert_close(found.std_error, plain.std_error, 1e-6)
+
+
+def test_impossible_powers_and_shapes_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="between 1 and 2"):
+        glm(np.ones((3, 1)), np.ones(3), "tweedie", power=1.0)
+    with pytest.raises(DefinitionError, match="above 0"):
+        glm(np.ones((3, 1)), np.ones(3), "negative binomial", theta=0.0)
+    with pytest.raises(DefinitionError, match="Did you mean 'quasipoisson'"):
+        glm(np.ones((3, 1)), np.ones(3), "quasi poisson")
+    with pytest.raises(DataError, match="zero or more"):
+        glm(np.ones((3, 1)), [-1.0, 2, 3], "tweedie")
