@@ -46,7 +46,8 @@ class CostPlan(Definition):
     fee, fee_per : the programme's fee in prices of the base year; None takes the protocol's.
     touchable : categories of care that the programme can change; a saving cannot exceed what is spent there.
     cashable : share of a change in each category that leaves the budget as cash; the rest is released capacity.
-        A category that is not named is cash in full for a payer, and nothing is assumed for a system.
+        A category that is not named is cash in full for a payer. For others it is none; where none is named,
+        nothing is said of cash.
     margin : share of the allowed amount that is left to a provider after the costs that vary with it.
     inside : share of the care that the deciding provider gives itself, and is paid for.
     refilled : share of the capacity set free that other paid care fills.
@@ -113,7 +114,13 @@ class CostPlan(Definition):
 
     def cash_share(self, category: str) -> float:
         """Return the share of a change in one category that leaves the budget as cash."""
-        return next((one.share for one in self.cashable if one.category == category), 1.0)
+        unnamed = 1.0 if self.perspective == "payer" else 0.0
+        return next((one.share for one in self.cashable if one.category == category), unnamed)
+
+    @property
+    def cash_known(self) -> bool:
+        """Whether anything can be said of cash: a payer's saving is cash unless he says otherwise."""
+        return self.perspective == "payer" or bool(self.cashable)
 
 
 def cost_plan(

@@ -181,7 +181,8 @@ def perspectives(at: Stake) -> Result:
     fee = "" if at.fee is not None else f" {NO_FEE} What is called after the fee is before it."
     return Result(
         "cost_perspectives", "A payer's saving is a provider's lost revenue", frame, columns,
-        (f"Cash shares: {_shares(at)}. The fee is the payer's and the system's; a provider is taken to pay none.{fee}",),
+        (f"Cash shares: {_shares(at)}. The fee is the payer's and the system's; a provider is taken to pay none."
+         f"{fee}",),
         said, group_by="group",
     )  # fmt: skip
 

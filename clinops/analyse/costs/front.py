@@ -9,7 +9,7 @@ import numpy as np
 from clinops.analyse import words
 from clinops.analyse.costs import horizon, terms
 from clinops.analyse.costs.rows import CostRows
-from clinops.analyse.costs.stake import Stake
+from clinops.analyse.costs.stake import Stake, limits
 from clinops.analyse.effects import LEVEL
 from clinops.results.front import FrontPage
 from clinops.results.result import Check, Column, Figure, Result
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DECISIVE = ("cost_check_plausible", "cost_check_observed")
 """Checks whose failure makes an estimate unreadable, whatever its interval."""
 PER = 1000
+DEATHS = "Deaths"
+FEW = "An arm is so small that no number resting on it is shown."
 
 
 def front_page(care: CostOfCare) -> FrontPage:
@@ -30,6 +32,10 @@ def front_page(care: CostOfCare) -> FrontPage:
     judged = care.checks
     label, said = verdict(at, judged, _worthwhile(care))
     size, _ = terms.smallest_saving(rows)
+    seen = f"a saving of {words.number(size[0], 0)} {rows.currency} per person could be seen (power 80%)"
+    detectable = f"With these persons {seen}." if np.isfinite(size[0]) else terms.NOT_KNOWN
+    if any(0 < int(rows.arm(arm).sum()) < care.min_cell for arm in (True, False)):
+        label, said, detectable = "not interpretable", FEW, FEW
     return FrontPage(
         title=f"Cost of care: {rows.names[0]} v {rows.names[1]}" if care.study is None else
         f"Cost of care: {care.study.protocol.title}",
@@ -41,8 +47,7 @@ def front_page(care: CostOfCare) -> FrontPage:
         n=" and ".join(_persons(int(rows.arm(arm).sum()), care.min_cell, rows.names[0 if arm else 1])
                        for arm in (True, False)),
         capture=f"{care.source.name}: costs inside enrolment only",
-        detectable=f"With these persons a saving of {words.number(size[0], 0)} {rows.currency} per person could be "
-        "seen (power 80%).",
+        detectable=detectable,
         main=care.main, strip=care.strip, threats=_threats(care, judged),
         failed=tuple(check for check in judged if check.passed is False),
         allowed=() if care.study is None else tuple((f.rule, f.allowed or "") for f in care.study.findings.allowed),
@@ -67,9 +72,8 @@ def verdict(at: Stake, checks: Iterable[Check], worthwhile: float | None = None)
     failed = [check for check in checks if check.name in DECISIVE and check.passed is False]
     if failed:
         return "not interpretable", f"The estimate cannot be read: {'; '.join(c.sentence.rstrip('.') for c in failed)}."
-    net = at.gross - at.known_fee
-    error = at.error(at.pick(saving=1.0, fee=-1.0 if at.fee is not None else 0.0))
-    low, high = net - 1.96 * error, net + 1.96 * error
+    net, error = at.net()
+    low, high = limits(net, error)
     if not np.isfinite([net, low, high]).all():
         return "not interpretable", "No saving could be estimated from these costs."
     what = "Net of the programme fee" if at.fee is not None else "Before any programme fee, which is not known,"
@@ -98,27 +102,27 @@ def main_table(rows: CostRows, at: Stake) -> Result:
     )[0]
     lines = [
         {"line": "Cost of care over the horizon", "unit": money, "format": "money"} | _of(care),
-        {"line": "Deaths", "unit": f"per {PER:,} persons", "format": "number1"} | _of(died),
+        {"line": DEATHS, "unit": f"per {PER:,} persons", "format": "number1"} | _of(died),
         {"line": "Cost per member-month", "unit": f"{rows.currency} per member-month", "format": "money"} | _of(month),
     ]
     if at.fee is not None:
-        error = at.error(at.pick(saving=-1.0, fee=1.0))
-        net = at.known_fee - at.gross
+        (saved, error), (fee_low, fee_high) = at.net(), limits(at.fee, at.fee_error)
+        low, high = limits(-saved, error)
         lines.insert(1, {"line": "Programme fee", "unit": money, "format": "money", "value_exposed": at.fee,
-                         "value_comparator": 0.0, "estimate": at.fee, "low": at.fee - 1.96 * at.fee_error,
-                         "high": at.fee + 1.96 * at.fee_error})  # fmt: skip
+                         "value_comparator": 0.0, "estimate": at.fee, "low": fee_low, "high": fee_high})  # fmt: skip
         lines.insert(2, {"line": "Net: care and fee", "unit": money, "format": "money", "value_exposed": np.nan,
-                         "value_comparator": np.nan, "estimate": net, "low": net - 1.96 * error,
-                         "high": net + 1.96 * error})  # fmt: skip
+                         "value_comparator": np.nan, "estimate": -saved, "low": low, "high": high})  # fmt: skip
     frame = pd.DataFrame(lines)
     frame["n_exposed"], frame["n_comparator"] = (int(rows.arm(arm).sum()) for arm in (True, False))
-    counts = ("n_exposed", "n_comparator")
+    # Deaths per 1,000 tell the number of deaths, which may be small where the persons are many.
+    for arm, name in ((True, "events_exposed"), (False, "events_comparator")):
+        frame[name] = [int(rows.died[rows.arm(arm)].sum()) if line == DEATHS else np.nan for line in frame["line"]]
+    one, other = ("n_exposed", "events_exposed"), ("n_comparator", "events_comparator")
     columns = (
         Column("line", "Outcome"), Column("unit", "Unit"),
-        Column("value_exposed", rows.names[0], "money", rows.currency, of="n_exposed", format_by="format", missing="–"),
-        Column("value_comparator", rows.names[1], "money", rows.currency, of="n_comparator", format_by="format",
-               missing="–"),
-        Column("estimate", "Difference (95% CI)", "money", rows.currency, low="low", high="high", of=counts,
+        Column("value_exposed", rows.names[0], "money", rows.currency, of=one, format_by="format", missing="–"),
+        Column("value_comparator", rows.names[1], "money", rows.currency, of=other, format_by="format", missing="–"),
+        Column("estimate", "Difference (95% CI)", "money", rows.currency, low="low", high="high", of=(*one, *other),
                format_by="format"),
     )  # fmt: skip
     notes = ("A negative difference is less among the exposed. Money after the first year is discounted in fee and net "
@@ -140,7 +144,8 @@ def strip(rows: CostRows, truth: float | None) -> Result:
     lines = []
     for label, one in (("Crude", horizon.crude(rows)), (f"Adjusted: {rows.adjustment}", rows)):
         effect = contrast(horizon.category_values(one), "difference", cluster=rows.cluster, conf_level=LEVEL)[-1]
-        lines.append({"label": label, "estimate": effect.estimate, "low": effect.conf_low, "high": effect.conf_high})
+        lines.append({"label": label, "estimate": effect.estimate, "low": effect.conf_low, "high": effect.conf_high,
+                      "n_exposed": effect.n_exposed, "n_comparator": effect.n_comparator})  # fmt: skip
     if truth is not None:
         lines.append({"label": "Truth (simulated)", "estimate": truth, "low": np.nan, "high": np.nan})
     frame = pd.DataFrame(lines if rows.adjustment != "crude" else [lines[0], *lines[2:]])
@@ -148,11 +153,14 @@ def strip(rows: CostRows, truth: float | None) -> Result:
     pairs = zip(frame["label"], frame["estimate"], strict=True)
     said = "; ".join(f"{label[0].lower()}{label[1:]} {words.number(value, 0)}" for label, value in pairs)
     sentence = f"Difference in cost of care, {unit}: {said}."
+    counts = ("n_exposed", "n_comparator")
     columns = (Column("label", "Comparison"),
-               Column("estimate", f"Difference, {unit} (95% CI)", "number0", low="low", high="high"))  # fmt: skip
+               Column("estimate", f"Difference, {unit} (95% CI)", "number0", low="low", high="high",
+                      of=counts))  # fmt: skip
     options = {"unit": unit, "null": 0.0, "better": "lower"}
     return Result("cost_strip", "Naive beside adjusted: cost of care", frame, columns, sentence=sentence, alt=sentence,
-                  figure=Figure("strip", frame, options))  # fmt: skip
+                  figure=Figure("strip", frame, options, counts=counts,
+                                of=dict.fromkeys(("estimate", "low", "high"), counts)))  # fmt: skip
 
 
 def _threats(care: CostOfCare, checks: Iterable[Check]) -> tuple[str, ...]:

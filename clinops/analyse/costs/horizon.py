@@ -126,6 +126,7 @@ def cumulative(rows: CostRows) -> Result:
     import pandas as pd
 
     from clinops.stats.glm import clustered_meat
+    from clinops.stats.normal import z_value
     from clinops.stats.weighted_effects import contrast
 
     arms = cumulative_values(rows)
@@ -139,7 +140,7 @@ def cumulative(rows: CostRows) -> Result:
         seen = np.array([int((inside & ~dead[m] & (rows.time >= m - 1e-9)).sum()) for m in month])
         died = np.array([int((inside & dead[m]).sum()) for m in month])
         cost = np.concatenate([[0.0], arms.value[i]])
-        spread = np.concatenate([[0.0], 1.96 * error])
+        spread = np.concatenate([[0.0], z_value(LEVEL) * error])
         parts.append(pd.DataFrame({
             "arm": rows.names[i], "month": month, "cost": cost, "low": cost - spread, "high": cost + spread,
             "n_observed": seen, "deaths": died, "n": int(inside.sum()),

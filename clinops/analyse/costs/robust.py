@@ -9,6 +9,7 @@ import numpy as np
 from clinops.analyse import words
 from clinops.analyse.costs.models import designs, effect_row
 from clinops.analyse.costs.rows import CostRows
+from clinops.analyse.costs.stake import limits
 from clinops.analyse.costs.value import nothing
 from clinops.analyse.effects import LEVEL, Row
 from clinops.results.result import Column, Result
@@ -59,7 +60,8 @@ def model_tests(rows: CostRows) -> Result:
 
 
 def _test_line(test: str, what: str, value: float, error: float, p_value: float, words: str) -> dict[str, Any]:
-    return {"test": test, "what": what, "value": value, "low": value - 1.96 * error, "high": value + 1.96 * error,
+    low, high = limits(value, error)
+    return {"test": test, "what": what, "value": value, "low": low, "high": high,
             "p_value": p_value, "words": words}  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from clinops.analyse.costs.horizon import category_values, discounted
 from clinops.analyse.costs.rows import CostRows
 from clinops.analyse.dataset import Floats
+from clinops.analyse.effects import LEVEL
 from clinops.define.cost_plan import CostPlan
 
 
@@ -74,6 +75,11 @@ class Stake:
         """Covariance of the gross saving with the mean fee."""
         return float(self.pick(saving=1.0) @ self.covariance @ self.pick(fee=1.0))
 
+    def net(self) -> tuple[float, float]:
+        """The saving after the fee with its standard error; before it where the fee is not known."""
+        paid = -1.0 if self.fee is not None else 0.0
+        return self.gross - self.known_fee, self.error(self.pick(saving=1.0, fee=paid))
+
     def pick(self, saving: float = 0.0, fee: float = 0.0, effect: float = 0.0) -> Floats:
         """(C + 2,) weights: the same for every category, for the fee, for the effect."""
         return np.array([*[saving] * len(self.saving), fee, effect])
@@ -112,6 +118,14 @@ def stake(rows: CostRows, plan: CostPlan) -> Stake:
         effect = float(gained.value[0, 0] - gained.value[1, 0])
         influence.append(gained.influence[0] - gained.influence[1])
     return Stake(rows, plan, spend - arms.value[0, :-1], touched, fee, effect, np.concatenate(influence, axis=1))
+
+
+def limits(estimate: float, error: float) -> tuple[float, float]:
+    """The normal 95% interval, as every contrast of means has it."""
+    from clinops.stats.normal import z_value
+
+    reach = z_value(LEVEL) * error
+    return estimate - reach, estimate + reach
 
 
 def _same_arm(rows: CostRows) -> bool:

@@ -13,8 +13,17 @@ from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import Row
 from clinops.results.result import Column, Figure, Result
 
+NO_THRESHOLD = "No amount that a unit of effect may be worth was named (thresholds= of the cost plan)."
+UNKNOWN = "The saving or the effect could not be estimated."
 NOTHING = "No effect was named to set money against (effect= of the cost plan)."
 DRAWN = 1000
+
+
+def _lacks(at: Stake) -> str:
+    """Why there is nothing to set against each other; "" where there is."""
+    if at.effect is None:
+        return NOTHING
+    return "" if np.isfinite(at.draws).all() else UNKNOWN
 
 
 def _differences(at: Stake) -> tuple[float, float, Floats, Floats]:
@@ -29,21 +38,26 @@ def value_table(at: Stake, effect: str, unit: str) -> Result:
     """Net cost, effect, their ratio, and the net benefit at each threshold."""
     import pandas as pd
 
-    if at.effect is None:
-        return nothing("cost_value", "Cost against effect")
+    if lack := _lacks(at):
+        return nothing("cost_value", "Cost against effect", lack)
     from clinops.stats.cost_effectiveness import icer, quadrant_shares
 
     cost, gain, drawn, gained = _differences(at)
     found = icer(cost, gain)
     lines = [
-        _line("Net cost (care and fee)", cost, drawn, "money", at.rows.currency),
+        _line(
+            "Net cost (care and fee)" if at.fee is not None else "Cost of care (the fee is not known)",
+            cost,
+            drawn,
+            "money",
+            at.rows.currency,
+        ),
         _line(f"Effect: {effect}", gain, gained, "number2", unit),
         _ratio_line(at, found.ratio, found.verdict, unit),
         *_benefit_lines(at, unit),
     ]
     frame = pd.DataFrame(lines)
-    frame["n_exposed"], frame["n_comparator"] = (int(at.rows.arm(arm).sum()) for arm in (True, False))
-    counts = ("n_exposed", "n_comparator")
+    counts = _counted(frame, at)
     columns = (
         Column("line", "Per person"), Column("unit", "Unit"),
         Column("estimate", "Difference (95% CI)", "money", at.rows.currency, low="low", high="high", of=counts,
@@ -115,8 +129,8 @@ def plane(at: Stake, effect: str, unit: str) -> Result:
     """The cost-effectiveness plane."""
     import pandas as pd
 
-    if at.effect is None:
-        return nothing("cost_plane", "Cost-effectiveness plane")
+    if lack := _lacks(at):
+        return nothing("cost_plane", "Cost-effectiveness plane", lack)
     from clinops.stats.cost_effectiveness import VERDICTS, quadrant_shares
 
     cost, gain, drawn, gained = _differences(at)
@@ -126,21 +140,23 @@ def plane(at: Stake, effect: str, unit: str) -> Result:
     })  # fmt: skip
     table = pd.DataFrame([{"quadrant": VERDICTS[name].capitalize(), "share": share} for name, share in shares.items()
                           if name != "origin" or share > 0])  # fmt: skip
+    counts = _counted(table, at)
+    _counted(frame, at)
     parts = [f"{share:.0%} {VERDICTS[name]}" for name, share in shares.items() if share > 0]
     said = f"Of {len(drawn)} bootstrap replicates {', '.join(parts)}."
     options = {"thresholds": list(at.plan.thresholds[-1:]), "effect_unit": unit,
                "currency": at.rows.currency, "basis": at.rows.basis}  # fmt: skip
-    columns = (Column("quadrant", "The programme"), Column("share", "Share of replicates", "fraction", of=()))
+    columns = (Column("quadrant", "The programme"), Column("share", "Share of replicates", "fraction", of=counts))
     return Result("cost_plane", f"Cost-effectiveness plane: {effect}", table, columns, sentence=said, alt=said,
-                  figure=Figure("ce_plane", frame, options))  # fmt: skip
+                  figure=_figure("ce_plane", frame, options, ("effect", "cost"), counts))  # fmt: skip
 
 
 def acceptability(at: Stake, effect: str, unit: str) -> Result:
     """How likely the programme is worth its cost, by what a unit of effect is worth."""
     import pandas as pd
 
-    if at.effect is None or not at.plan.thresholds:
-        return nothing("cost_acceptability", "Acceptability curve")
+    if lack := _lacks(at) or ("" if at.plan.thresholds else NO_THRESHOLD):
+        return nothing("cost_acceptability", "Acceptability curve", lack)
     from clinops.stats.cost_effectiveness import acceptability as curve
 
     _, _, drawn, gained = _differences(at)
@@ -148,9 +164,11 @@ def acceptability(at: Stake, effect: str, unit: str) -> Result:
     frame = pd.DataFrame({"threshold": grid, "probability": curve(drawn, gained, grid)})
     asked = np.array(at.plan.thresholds)
     table = pd.DataFrame({"threshold": asked, "probability": curve(drawn, gained, asked)})
+    counts = _counted(table, at)
+    _counted(frame, at)
     columns = (
         Column("threshold", f"Worth of one {unit}", "money", at.rows.currency, of=()),
-        Column("probability", "Chance of being worth its cost", "fraction", "of replicates", of=()),
+        Column("probability", "Chance of being worth its cost", "fraction", "of replicates", of=counts),
     )
     first, last = table.iloc[0], table.iloc[-1]
     said = (
@@ -161,7 +179,17 @@ def acceptability(at: Stake, effect: str, unit: str) -> Result:
     options = {"currency": at.rows.currency, "effect_unit": unit, "basis": at.rows.basis,
                "thresholds": list(at.plan.thresholds)}  # fmt: skip
     return Result("cost_acceptability", f"Acceptability curve: {effect}", table, columns, sentence=said, alt=said,
-                  figure=Figure("acceptability", frame, options))  # fmt: skip
+                  figure=_figure("acceptability", frame, options, ("probability",), counts))  # fmt: skip
+
+
+def _counted(frame: Any, at: Stake) -> tuple[str, str]:
+    """Put beside replicates how many persons they are made from, since they tell what few persons cost."""
+    frame["n_exposed"], frame["n_comparator"] = (int(at.rows.arm(arm).sum()) for arm in (True, False))
+    return "n_exposed", "n_comparator"
+
+
+def _figure(kind: str, frame: Any, options: dict[str, Any], values: tuple[str, ...], counts: tuple[str, str]) -> Figure:
+    return Figure(kind, frame, options, counts=counts, of=dict.fromkeys(values, counts))
 
 
 def value_rows(at: Stake, effect: str, unit: str) -> list[Row]:
@@ -169,6 +197,9 @@ def value_rows(at: Stake, effect: str, unit: str) -> list[Row]:
     if at.effect is None:
         return []
     base = person_counts(at.rows) | {"analysis": "cost-effectiveness", "method": "one-step bootstrap"}
+    if _lacks(at):
+        missing = {"measure": f"Cost against {effect}", "scale": "difference", "unit": at.rows.currency}
+        return [base | missing | {"estimate": np.nan, "note": UNKNOWN}]
     frame = value_table(at, effect, unit).frame
     return [
         base | {
