@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from clinops.results.front import FrontPage
 
 NUMBERS = {
-    "cost_terms": "Table 1", "cost_detectable": "Table 2", "ledger_rules": "Table 3", "ledger_outside": "Table 4",
+    "cost_terms": "Table 1", "cost_detectable": "Table 2", "ledger_rules": "Table 3", "ledger_outside": "Table 4a",
+    "ledger_pmpm": "Table 4b", "ledger_completion": "Table 4c",
     "cost_distribution": "Table 5", "cost_pmpm": "Table 6", "cost_effects": "Table 7", "price_and_use": "Table 8",
     "cost_model_tests": "Table 9", "cost_truncation": "Table 10", "cost_money": "Table 11",
     "cost_perspectives": "Table 12", "cost_value": "Table 13", "checks": "Table 14",
@@ -51,7 +52,8 @@ NUMBERS = {
 }  # fmt: skip
 
 ORDER = (
-    "terms", "detectable", "rules", "outside", "calendar", "distribution", "concentration", "pmpm", "trend",
+    "terms", "detectable", "rules", "outside", "ledger_pmpm", "completion", "calendar", "distribution",
+    "concentration", "pmpm", "trend",
     "cumulative", "effects", "price_and_use", "models", "model_tests", "truncation", "money", "waterfall",
     "perspectives", "budget", "value", "plane", "acceptability", "check_list",
 )  # fmt: skip
@@ -102,6 +104,22 @@ class CostOfCare:
     def outside(self) -> Result:
         """Claims outside enrolment."""
         return self._show("ledger_outside", lambda: ledger_tables.outside(self.ledger.books, self.min_cell))
+
+    @property
+    def ledger_pmpm(self) -> Result:
+        """Cost per member-month of everybody in the ledger, by both rules for member-months."""
+        return self._show("ledger_pmpm", lambda: ledger_tables.pmpm(self.ledger.books))
+
+    @property
+    def completion(self) -> Result:
+        """How complete the claims of each month of service are."""
+        return self._show("ledger_completion", self._completion)
+
+    def _completion(self) -> Result:
+        if "paid_date" in self.ledger.books.raw.has:
+            return ledger_tables.completion(self.ledger.books)
+        reason = "The claims have no paid date, so nothing says how fast they come in."
+        return value.nothing("ledger_completion", "Run-out: how complete the claims are", reason)
 
     @property
     def calendar(self) -> Result:
@@ -308,7 +326,16 @@ class CostOfCare:
         return write(made, folder)
 
     def _show(self, name: str, make: Any) -> Any:
-        return self._gallery.show(name, make)
+        return self._gallery.show(name, lambda: with_basis(make(), self.rows.basis))
+
+
+def with_basis(made: Any, basis: str) -> Any:
+    """The exhibit with perspective, amount, currency and price year under it, where it tells of money."""
+    told = (made.sentence, *made.notes, *(str(one) for one in getattr(made.figure, "options", {}).values()))
+    money = any(column.format == "money" for column in made.columns)
+    if not money or made.name.startswith("ledger_") or any(basis in text for text in told):
+        return made
+    return made.with_(notes=(*made.notes, f"{basis}."))
 
 
 def cost_of_care(
