@@ -195,7 +195,8 @@ def people(sheet: Sheet, axes: Axes, place: Plot, head: str, rows: Rows, ticks: 
             sheet.paragraph(arm.name, TINY, color=style.MUTED, gap=0.0)
             y, tall = sheet.y, max(height_of(t, SMALL) for t in cells.values()) + 0.04
         else:
-            room = place.left - sheet.left - max(width_of(t, SMALL) for t in cells.values()) / 2 - 0.06
+            first = next((cells[t] for t in ticks if t in cells), "")
+            room = place.left - sheet.left - width_of(first, SMALL) / 2 - 0.06
             name = wrap(arm.name, room, SMALL)
             y, tall = sheet.y, max(height_of(t, SMALL) for t in (name, *cells.values())) + 0.04
             sheet.text(sheet.left, y, name, SMALL)
