@@ -14,6 +14,7 @@ from clinops.stats.propensity import PropensityFit
 from clinops.stats.standardise import (
     Population,
     Prediction,
+    Term,
     coefficient_covariance,
     coefficient_influence,
     design_pair,
@@ -125,10 +126,8 @@ def predictions(coef: Floats, ones: Floats, zeros: Floats, family: str) -> Predi
     """Predicted means and derivatives under both arms; columns without an estimate count as 0."""
     beta = np.nan_to_num(coef)
     pairs = [mean_and_slope(design @ beta, family) for design in (ones, zeros)]
-    return Prediction(
-        np.array([mean for mean, _ in pairs]),
-        np.array([design * slope[:, None] for design, (_, slope) in zip((ones, zeros), pairs, strict=True)]),
-    )
+    factor = np.array([slope for _, slope in pairs])
+    return Prediction(np.array([mean for mean, _ in pairs]), (Term(ones, zeros, factor),))
 
 
 def amounts(y: ArrayLike, people: Population, function: str, *, signed: bool = False) -> Floats:
@@ -216,13 +215,9 @@ def log_ols(
     factor, own = _factors(fit, np.log(cost), seen, people, influence, retransformation)
     raw = np.exp(np.array([design @ np.nan_to_num(fit.coef) for design in (ones, zeros)]))
     mean = raw * factor[:, None]
-    gradient = np.zeros((2, len(cost), ones.shape[1] + 2))
-    for side, design in enumerate((ones, zeros)):
-        gradient[side, :, :-2] = design * mean[side][:, None]
-        gradient[side, :, ones.shape[1] + side] = raw[side]
-    arms = standardised(
-        Prediction(mean, gradient), np.column_stack([influence, own]), people, outcome=cost, note=fit.note
-    )
+    own_factor = [np.tile(row, (len(cost), 1)) for row in np.eye(2)]
+    predicted = Prediction(mean, (Term(ones, zeros, mean), Term(own_factor[0], own_factor[1], raw)))
+    arms = standardised(predicted, np.column_stack([influence, own]), people, outcome=cost, note=fit.note)
     return LogOls(fit, factor, arms, retransformation)
 
 

@@ -15,6 +15,7 @@ from clinops.stats.glm_families import Floats
 from clinops.stats.propensity import PropensityFit
 from clinops.stats.standardise import (
     Prediction,
+    Term,
     coefficient_covariance,
     coefficient_influence,
     design_pair,
@@ -246,24 +247,18 @@ def hurdle_effect(
     found = hurdle(seen, count, weights=people.weights, se="HC0")
     share = predictions(found.zero.coef, ones, zeros, "binomial")
     positive = _positive_means(found, ones, zeros)
-    both = Prediction(
-        share.mean * positive.mean,
-        np.concatenate(
-            [share.gradient * positive.mean[:, :, None], positive.gradient * share.mean[:, :, None]], axis=2
-        ),
-    )
     second = found.count_scores @ np.nan_to_num(found.count_bread)
     if not found.converged:
         second = np.full_like(second, np.nan)
     influence = np.concatenate([coefficient_influence(found.zero, people), second], axis=1)
-    arms = standardised(both, influence, people, outcome=count, note=found.note)
+    arms = standardised(share.times(positive), influence, people, outcome=count, note=found.note)
     return contrast(arms, scale, cluster=cluster, conf_level=conf_level)[0]
 
 
 def _positive_means(found: HurdleFit, ones: Floats, zeros: Floats) -> Prediction:
     """Mean of a cut-off negative binomial under both arms, with derivatives by coefficients and log theta."""
     beta, theta = np.nan_to_num(found.count_coef), found.theta
-    means, gradients = [], []
+    means, by_eta, by_shape = [], [], []
     for design in (ones, zeros):
         mu = np.exp(design @ beta)
         ratio = theta / (theta + mu)
@@ -271,11 +266,12 @@ def _positive_means(found: HurdleFit, ones: Floats, zeros: Floats) -> Prediction
         none, chance = np.exp(log_none), -np.expm1(log_none)
         by_mu = -none * ratio  # d none / d mu
         by_theta = none * (np.log(ratio) + 1 - ratio)
-        mean = mu / chance
-        slope = (1 / chance + mu / chance**2 * by_mu) * mu
-        means.append(mean)
-        gradients.append(np.column_stack([design * slope[:, None], mu / chance**2 * by_theta * theta]))
-    return Prediction(np.array(means), np.array(gradients))
+        means.append(mu / chance)
+        by_eta.append((1 / chance + mu / chance**2 * by_mu) * mu)
+        by_shape.append(mu / chance**2 * by_theta * theta)
+    constant = np.ones((len(ones), 1))
+    terms = Term(ones, zeros, np.array(by_eta)), Term(constant, constant, np.array(by_shape))
+    return Prediction(np.array(means), terms)
 
 
 def _whole(y: ArrayLike) -> Floats:

@@ -8,7 +8,7 @@ it into a difference or a ratio with the same clusters and the same words as any
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,11 +50,34 @@ class Population:
 
 
 @dataclass(frozen=True)
+class Term:
+    """Derivative of both arms' predictions by one block of k coefficients: each design (n, k) times its factor (n,).
+
+    factor : (2, n), exposed then comparator.
+    """
+
+    exposed: Floats
+    comparator: Floats
+    factor: Floats
+
+    def total(self, weight: Floats) -> Floats:
+        """(2, k) weighted sums over rows."""
+        designs = (self.exposed, self.comparator)
+        return np.stack([(weight * factor) @ design for design, factor in zip(designs, self.factor, strict=True)])
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """Predictions under exposure and under none: mean (2, n), and derivative by k coefficients (2, n, k)."""
+    """Predictions under exposure and under none: mean (2, n), and its derivatives by every coefficient in turn."""
 
     mean: Floats
-    gradient: Floats
+    terms: tuple[Term, ...]
+
+    def times(self, other: Prediction) -> Prediction:
+        """Return the product of two parts, the coefficients of this one first."""
+        mine = tuple(replace(term, factor=term.factor * other.mean) for term in self.terms)
+        theirs = tuple(replace(term, factor=term.factor * self.mean) for term in other.terms)
+        return Prediction(self.mean * other.mean, mine + theirs)
 
 
 def arm_designs(
@@ -164,7 +187,7 @@ def standardised(
 
     Parameters
     ----------
-    predicted : under both arms. influence : (n, k) of each row on the coefficients (see `coefficient_influence`).
+    predicted : under both arms. influence : (n, k) of each row on all coefficients (see `coefficient_influence`).
     covariance : (k, k) of the coefficients, needed unless people.se is "robust". outcome : (n,), to see variation.
     """
     weight = people.weights * people.share
@@ -177,7 +200,7 @@ def standardised(
         note = f"{note} Nobody with a weight is left to average over.".strip()
         total = float("nan")
     value = np.where(known, predicted.mean @ weight / total, np.nan)
-    slopes = np.einsum("n,ank->ak", weight, predicted.gradient) / total
+    slopes = np.concatenate([term.total(weight) for term in predicted.terms], axis=1) / total
     own = weight * (predicted.mean - value[:, None]) / total
     if people.propensity is not None:
         tilt = people.balanced.slope * people.share

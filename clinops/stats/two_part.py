@@ -15,6 +15,7 @@ from clinops.stats.propensity import PropensityFit
 from clinops.stats.standardise import (
     Population,
     Prediction,
+    Term,
     coefficient_covariance,
     coefficient_influence,
     design_pair,
@@ -108,8 +109,8 @@ def two_part(
     Notes
     -----
     value_a = sum w P(any | x_a) E(cost | any, x_a) / sum w. Everybody has a cost: the first part falls away.
-    Nobody with a cost in an arm: NaN and a note (compare plain means). One person with a cost in an arm: no standard
-    error. Source: Duan et al. 1983; Mullahy 1998; Belotti et al. 2015 (Stata's twopm). Checked against R on the RAND
+    Nobody with a cost in an arm: NaN and a note (compare plain means). One person with a cost in an arm, or no more
+    people with a cost than coefficients: no standard error. Source: Duan et al. 1983; Mullahy 1998; Belotti et al. 2015 (Stata's twopm). Checked against R on the RAND
     Health Insurance Experiment at 1e-6.
     """
     if link not in LINKS:
@@ -133,10 +134,11 @@ def two_part(
         later = glm(seen[some], cost[some], family, weights=people.weights[some], se="model")
     parts = _Parts(people, ones, zeros, cost, some, first, LINKS[link], later, family)
     note = _note(positive, everyone, parts)
+    thin = [count < 2 or (later is not None and later.df_residual < 1) for count in positive]
     return TwoPart(
-        everybody=_unknown_errors(_everybody(parts, note), positive),
+        everybody=_unknown_errors(_everybody(parts, note), thin),
         any_cost=_any_cost(parts),
-        spenders=_unknown_errors(_spenders(parts, note), positive),
+        spenders=_unknown_errors(_spenders(parts, note), thin),
         first=first,
         second=later,
         n_positive=positive,
@@ -159,13 +161,15 @@ class _Parts:
 
 def _shares(parts: _Parts) -> Prediction:
     if parts.first is None:
-        return Prediction(np.ones((2, len(parts.cost))), np.zeros((2, *parts.ones.shape)))
+        sure = np.ones((2, len(parts.cost)))
+        return Prediction(sure, (Term(parts.ones, parts.zeros, 0 * sure),))
     return predictions(parts.first.coef, parts.ones, parts.zeros, parts.first_family)
 
 
 def _means(parts: _Parts) -> Prediction:
     if parts.second is None:
-        return Prediction(np.full((2, len(parts.cost)), np.nan), np.full((2, *parts.ones.shape), np.nan))
+        unknown_mean = np.full((2, len(parts.cost)), np.nan)
+        return Prediction(unknown_mean, (Term(parts.ones, parts.zeros, unknown_mean),))
     return predictions(parts.second.coef, parts.ones, parts.zeros, parts.second_family)
 
 
@@ -180,13 +184,15 @@ def _second_influence(parts: _Parts) -> Floats:
 
 
 def _everybody(parts: _Parts, note: str) -> ArmValues:
-    share, mean = _shares(parts), _means(parts)
-    both = Prediction(
-        share.mean * mean.mean,
-        np.concatenate([share.gradient * mean.mean[:, :, None], mean.gradient * share.mean[:, :, None]], axis=2),
-    )
     influence = np.concatenate([_first_influence(parts), _second_influence(parts)], axis=1)
-    return standardised(both, influence, parts.people, covariance=_covariance(parts), outcome=parts.cost, note=note)
+    return standardised(
+        _shares(parts).times(_means(parts)),
+        influence,
+        parts.people,
+        covariance=_covariance(parts),
+        outcome=parts.cost,
+        note=note,
+    )
 
 
 def _any_cost(parts: _Parts) -> ArmValues:
@@ -235,12 +241,12 @@ def _covariance(parts: _Parts) -> Floats | None:
     return whole
 
 
-def _unknown_errors(arms: ArmValues, positive: tuple[int, int]) -> ArmValues:
-    """Without the errors of an arm in which a single person has a cost: nothing says how costs vary there."""
-    if min(positive) > 1:
+def _unknown_errors(arms: ArmValues, thin: list[bool]) -> ArmValues:
+    """Without the errors of an arm in which too few people have a cost: nothing says how costs vary there."""
+    if not any(thin):
         return arms
     influence = arms.influence.copy()
-    influence[[count < 2 for count in positive]] = np.nan
+    influence[thin] = np.nan
     return replace(arms, influence=influence, covariance=None if arms.covariance is None else arms.covariance * np.nan)
 
 
@@ -253,6 +259,8 @@ def _note(positive: tuple[int, int], everyone: bool, parts: _Parts) -> str:
             )
         elif count == 1:
             notes.append(f"One person in the {arm} arm has a cost: no standard error.")
+    if parts.second is not None and parts.second.df_residual < 1:
+        notes.append("No more people with a cost than coefficients of the second part: no standard error.")
     if everyone:
         notes.append("Everybody has a cost: the model is its second part alone.")
     notes += [fit.note for fit in (parts.first, parts.second) if fit is not None]

@@ -195,6 +195,15 @@ def test_one_person_with_a_cost_in_an_arm_has_no_error(se: str) -> None:
     assert np.isnan(found.std_error) and "One person in the exposed arm" in found.note
 
 
+@pytest.mark.parametrize("se", ["robust", "HC0"])
+def test_as_many_coefficients_as_people_with_a_cost_have_no_error(se: str) -> None:
+    cost, arm, x = simulated(60)
+    cost[np.flatnonzero(cost > 0)[4:]] = 0.0
+    assert len(set(arm[cost > 0])) == 2
+    found = two_part(cost, arm, *arm_designs(arm, np.column_stack([x, x**2])), se=se).effect()
+    assert np.isnan(found.std_error) and "No more people with a cost than coefficients" in found.note
+
+
 def test_wrong_input_is_named() -> None:
     cost, arm, x = simulated(50)
     designs = arm_designs(arm, x)
