@@ -110,8 +110,8 @@ def two_part(
     -----
     value_a = sum w P(any | x_a) E(cost | any, x_a) / sum w. Everybody has a cost: the first part falls away.
     Nobody with a cost in an arm: NaN and a note (compare plain means). One person with a cost in an arm, or no more
-    people with a cost than coefficients: no standard error. Source: Duan et al. 1983; Mullahy 1998; Belotti et al. 2015 (Stata's twopm). Checked against R on the RAND
-    Health Insurance Experiment at 1e-6.
+    people with a cost than coefficients: no standard error. Source: Duan et al. 1983; Mullahy 1998; Belotti et al.
+    2015 (Stata's twopm). Checked against R on the RAND Health Insurance Experiment at 1e-6.
     """
     if link not in LINKS:
         raise DefinitionError(unknown("link of the first part", link, LINKS))
