@@ -331,8 +331,8 @@ def acceptability(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any])
     axes.axhline(0.5, color=style.RULE, linewidth=0.8, linestyle=(0, (2, 2)))
     marks = [float(t) / factor for t in options.get("thresholds", ())]
     curves = [_sorted(arm) for arm in arms]
-    for i, mark in enumerate(marks):
-        axes.axvline(mark, **{**_line(i), "linewidth": 1.0}, zorder=1)
+    for mark in marks:  # the axis and the row of numbers below say which; a colour each would say more than it means
+        axes.axvline(mark, color=style.RULE, linewidth=0.8, zorder=1)
     for arm, (x, y) in zip(arms, curves, strict=True):
         axes.plot(x, y, **arm.look, marker="o" if len(x) == 1 else None)
     axes.set_xlim(low, high)
