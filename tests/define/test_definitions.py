@@ -187,10 +187,11 @@ FULL = sound(
     ),
 )  # fmt: skip
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
+LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
 
 
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
-    seen = [*every_definition(FULL), *every_definition(PRICES)]
+    seen = [*every_definition(FULL), *every_definition(PRICES), *every_definition(LEDGER)]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
         name = dataclasses.fields(value)[0].name if dataclasses.fields(value) else "kind"

@@ -197,7 +197,7 @@ def ledger(
     ------
     DefinitionError, DataError, SourceError : before anything is computed; see docs/ledger.md.
     """
-    chosen = rules or LedgerRules()
+    chosen = LedgerRules() if rules is None else rules
     if not isinstance(chosen, LedgerRules):
         raise DefinitionError(f"rules is a {type(chosen).__name__}; give {LedgerRules.made}.")
     if (source is None) == (claims is None):
