@@ -70,7 +70,7 @@ def bootstrap(
     -----
     Source: Efron and Tibshirani 1993, ch. 13 and 14. Quantiles as R's type 7.
     """
-    _check(method, replicates, conf_level)
+    check_bootstrap(method, replicates, conf_level)
     units = resampling(n, cluster=cluster, strata=strata)
     estimate = _call(estimator, np.ones(n))
     draws = np.empty((replicates, len(estimate)))
@@ -107,7 +107,7 @@ def bootstrap_totals(
     -----
     Totals of all samples are a matrix product of how often units were drawn and their sums.
     """
-    _check(method, replicates, conf_level)
+    check_bootstrap(method, replicates, conf_level)
     given = np.asarray(columns, dtype=float)
     given = given[:, None] if given.ndim == 1 else given
     if given.ndim != 2 or not np.isfinite(given).all():
@@ -231,7 +231,7 @@ def summarise(
     label: str = "",
 ) -> Bootstrap:
     """Turn (b, q) replicates into errors and intervals; gap (units, q) is each unit's pull, needed for "bca"."""
-    _check(method, len(draws), conf_level)
+    check_bootstrap(method, len(draws), conf_level)
     replicates = len(draws)
     finite = np.isfinite(draws)
     failed = (~finite).sum(axis=0).astype(np.int64)
@@ -249,7 +249,8 @@ def summarise(
     return Bootstrap(estimate, error, low, high, draws, failed, kind, _note(failed, replicates, units.count))
 
 
-def _check(method: str, replicates: int, conf_level: float) -> None:
+def check_bootstrap(method: str, replicates: int, conf_level: float) -> None:
+    """Refuse an unknown method, fewer than two replicates and an impossible level before any work starts."""
     if method not in METHODS:
         raise DefinitionError(unknown("bootstrap method", method, METHODS))
     if replicates < 2 or not 0 < conf_level < 1:

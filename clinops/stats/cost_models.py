@@ -24,6 +24,7 @@ from clinops.stats.standardise import (
 from clinops.stats.weighted_effects import ArmValues, Effect, contrast
 from clinops.stats.weighting import BalancingWeights
 
+_NO_ROWS = "No more rows than coefficients: no standard error."
 RETRANSFORMATIONS = ("smearing by arm", "smearing", "normal")
 
 
@@ -118,7 +119,7 @@ def glm_values(
         people,
         covariance=None if se == "robust" else coefficient_covariance(fit, se),
         outcome=outcome,
-        note=fit.note,
+        note=" ".join(filter(None, (fit.note, "" if fit.df_residual else _NO_ROWS))),
     )
 
 

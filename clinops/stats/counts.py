@@ -117,7 +117,8 @@ def negative_binomial(
     sound = np.isfinite(fit.std_error)
     error = np.where(sound, np.sqrt(np.where(sound, np.diag(cov), 0.0)), np.nan)
     information = -_shape_derivatives(count, fit.fitted, case, theta)[1]
-    note = fit.note if settled else f"{fit.note} The shape grows without bound: all but Poisson.".strip()
+    why = "The shape grows without bound: all but Poisson." if theta > _LARGE else "The shape did not settle."
+    note = fit.note if settled else f"{fit.note} {why}".strip()
     return NegativeBinomialFit(
         replace(fit, cov=cov, std_error=error, se_kind=kind, note=note),
         theta,

@@ -23,6 +23,7 @@ from clinops.stats.weighting import BalancingWeights
 AVERAGE_OVER = {"everybody": "ate", "exposed": "att", "comparators": "atc"}
 COVARIATES = ("sampled", "fixed")
 SE_KINDS = ("robust", "HC0", "model")
+_NONE = 1e-6  # of the other arm's mean: a prediction on its way to nothing
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,10 @@ def finite_columns(fit: GlmFit) -> NDArray[np.bool_]:
 def coefficient_influence(fit: GlmFit, people: Population, rows: NDArray[np.bool_] | None = None) -> Floats:
     """(n, k) influence of each row on the coefficients, the score's estimation included.
 
-    `rows` says which of the n rows the model was fitted on, when not on all.
+    `rows` says which of the n rows the model was fitted on, when not on all. NaN with as many columns as rows.
     """
+    if fit.df_residual < 1:
+        return np.full((len(people.treated), len(fit.coef)), np.nan)
     sound = finite_columns(fit)
     bread = np.where(sound[:, None] & sound[None, :], fit.bread, 0.0)
     scores = fit.scores
@@ -168,6 +171,8 @@ def coefficient_influence(fit: GlmFit, people: Population, rows: NDArray[np.bool
 
 def coefficient_covariance(fit: GlmFit, se: str) -> Floats:
     """(k, k) covariance of the coefficients, "model" (expected information) or "HC0"; 0 where not estimated."""
+    if fit.df_residual < 1:
+        return np.full(fit.bread.shape, np.nan)
     sound = finite_columns(fit)
     bread = np.where(sound[:, None] & sound[None, :], fit.bread, 0.0)
     middle = fit.scores.T @ fit.scores
@@ -200,6 +205,9 @@ def standardised(
         note = f"{note} Nobody with a weight is left to average over.".strip()
         total = float("nan")
     value = np.where(known, predicted.mean @ weight / total, np.nan)
+    # a log link tends to the 0 of an arm without any amount but never arrives
+    silent = np.array([not outcome[rows].any() for rows in sides])
+    value = np.where(silent & known & (np.abs(value) < _NONE * np.abs(value).max()), 0.0, value)
     slopes = np.concatenate([term.total(weight) for term in predicted.terms], axis=1) / total
     own = weight * (predicted.mean - value[:, None]) / total
     if people.propensity is not None:

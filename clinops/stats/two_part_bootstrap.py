@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DefinitionError, unknown
-from clinops.stats.bootstrap import Bootstrap, Resampling, resampling, summarise
+from clinops.stats.bootstrap import Bootstrap, Resampling, check_bootstrap, resampling, summarise
 from clinops.stats.glm import cluster_sums, independent_columns
 from clinops.stats.glm_families import Floats, Ints
 from clinops.stats.propensity import as_treated
@@ -95,6 +95,7 @@ def two_part_bootstrap(
         raise DefinitionError(unknown("kind of bootstrap", how, HOW))
     if second not in SECOND_PARTS:
         raise DefinitionError(unknown("second part", second, SECOND_PARTS))
+    check_bootstrap(method, replicates, conf_level)
     arm = as_treated(treated)
     units = resampling(len(arm), cluster=cluster, strata=strata)
     ones, zeros, seen = design_pair(design_exposed, design_comparator, arm)

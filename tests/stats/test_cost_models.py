@@ -184,6 +184,27 @@ def test_empty_arm_and_constant_cost() -> None:
     assert np.isnan(flat.std_error) and "does not vary" in flat.note
 
 
+def test_an_arm_without_any_cost_is_zero_and_has_no_ratio() -> None:
+    cost, arm, x = simulated(200)
+    cost = np.where(arm == 1, 0.0, cost)
+    for family in ("quasipoisson", "tweedie"):
+        for designs in (arm_designs(arm), arm_designs(arm, x)):
+            found = glm_effect(cost, arm, *designs, family=family)
+            ratio = glm_effect(cost, arm, *designs, family=family, scale="ratio")
+            assert found.value_exposed == 0 and "taken as certain" in found.note and "no finite" in found.note
+            assert np.isnan([ratio.estimate, ratio.std_error]).all() and "A ratio needs" in ratio.note
+    plain = weighted_effect(cost, arm)
+    again = glm_effect(cost, arm, *arm_designs(arm), family="quasipoisson")
+    assert_close([again.estimate, again.std_error], [plain.estimate, plain.std_error], 1e-6)
+
+
+@pytest.mark.parametrize("se", ["robust", "HC0", "model"])
+def test_as_many_rows_as_coefficients_have_no_error(se: str) -> None:
+    cost, arm, x = np.array([1.0, 5, 3, 9]), np.array([0, 1, 0, 1]), np.array([[0.1, 1], [0.4, 2], [0.9, 4], [0.2, 7]])
+    found = glm_effect(cost, arm, *arm_designs(arm, x), family="gaussian", se=se)
+    assert np.isnan(found.std_error) and "No more rows than coefficients" in found.note
+
+
 def test_wrong_input_is_named() -> None:
     cost, arm, x = simulated(60)
     designs = arm_designs(arm, x)
