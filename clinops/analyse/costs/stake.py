@@ -40,8 +40,10 @@ class Stake:
         """(C + 2, C + 2) of savings, fee and effect, clusters respected (CR1)."""
         from clinops.stats.glm import clustered_meat
 
-        meat, groups = clustered_meat(self.influence, self.rows.cluster)
-        n = int((self.rows.weights > 0).sum())
+        meat, _ = clustered_meat(self.influence, self.rows.cluster)
+        # As `contrast` has it: rows without weight may influence through the score, but are not counted.
+        counted = self.rows.weights > 0
+        n, groups = int(counted.sum()), len(np.unique(self.rows.cluster[counted]))
         if groups < 2 or n < 3:
             return np.full_like(meat, np.nan)
         return np.asarray(groups / (groups - 1) * (n - 1) / (n - 2) * meat)
