@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 from clinops.define.base import Definition, choice, whole
@@ -14,6 +15,7 @@ STRATA_AS = ("cells", "additive")
 MISSING_COVARIATES = ("set aside", "indicator")
 INTERVALS = ("t", "normal")
 BETTER = ("", "lower", "higher")
+ARROW = " -> "
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class TrialPlan(Definition):
     covariates: tuple[str, ...] = ()
     missing_covariates: str = "set aside"
     subgroups: tuple[str, ...] = ()
+    subgroup_labels: tuple[str, ...] = ()
     clusters: str | None = None
     within_column: str | None = None
     within_value: str | None = None
@@ -59,6 +62,7 @@ class TrialPlan(Definition):
     compare_on: tuple[str, ...] = ()
     truncate_at: tuple[float, ...] = ()
     interval: str = "t"
+    complier_se: str = "HC0"
     bootstrap: int = 2000
     seed: int = 1
     worthwhile: float | None = None
@@ -72,7 +76,7 @@ class TrialPlan(Definition):
         super().__post_init__()
         for name, allowed in (
             ("assignment", ASSIGNMENTS), ("strata_as", STRATA_AS), ("one_armed_strata", ("refuse", "keep")),
-            ("missing_covariates", MISSING_COVARIATES), ("interval", INTERVALS),
+            ("missing_covariates", MISSING_COVARIATES), ("interval", INTERVALS), ("complier_se", ("HC0", "HC1")),
         ):  # fmt: skip
             choice(name, getattr(self, name), allowed)
         if not self.outcomes:
@@ -95,7 +99,11 @@ class TrialPlan(Definition):
 
 
 def trial_plan(outcomes: Sequence[str], **given: Any) -> TrialPlan:
-    """Return the plan with every list brought to the length of its outcomes: none, one for all, or one for each."""
+    """Return the plan with every list brought to the length of its outcomes.
+
+    A list beside the outcomes is empty, holds one entry for all, one for each, or entries such as
+    "spend* -> USD per month" for the columns that a pattern fits (the first that fits; the others keep the default).
+    """
     names = tuple(outcomes)
     fills: dict[str, Any] = {
         "labels": names, "units": "", "weights": "", "multipliers": 1.0, "families": "All outcomes", "indices": "",
@@ -107,6 +115,10 @@ def trial_plan(outcomes: Sequence[str], **given: Any) -> TrialPlan:
     base = tuple(given.get("baseline") or ())
     for name, default in (("baseline_labels", base), ("baseline_weights", ""), ("baseline_groups", "Baseline")):
         settled[name] = _each(name, given.get(name) or (), base, default, "baseline variables")
+    groups = tuple(given.get("subgroups") or ())
+    settled["subgroup_labels"] = _each(
+        "subgroup_labels", given.get("subgroup_labels") or (), groups, groups, "subgroups"
+    )
     settled["labels"] = tuple(label or name for label, name in zip(settled["labels"], names, strict=True))
     lists = ("strata", "covariates", "subgroups", "baseline", "compare_on", "truncate_at")
     settled |= {name: tuple(settled.get(name) or ()) for name in lists}
@@ -115,9 +127,11 @@ def trial_plan(outcomes: Sequence[str], **given: Any) -> TrialPlan:
 
 def _each(name: str, given: Sequence[Any], of: tuple[str, ...], default: Any, what: str) -> tuple[Any, ...]:
     values = tuple(given)
+    if any(isinstance(value, str) and ARROW in value for value in values):
+        return _by_pattern(name, values, of, default)
     if not values:
         return default if isinstance(default, tuple) else (default,) * len(of)
-    if len(values) == 1 and name not in ("labels", "baseline_labels"):
+    if len(values) == 1 and not name.endswith("labels"):
         return values * len(of)
     if len(values) != len(of):
         raise DefinitionError(
@@ -125,6 +139,29 @@ def _each(name: str, given: Sequence[Any], of: tuple[str, ...], default: Any, wh
             f'("" for none). {what.capitalize()}: {", ".join(of) or "none"}.'
         )
     return values
+
+
+def _by_pattern(name: str, values: tuple[Any, ...], of: tuple[str, ...], default: Any) -> tuple[Any, ...]:
+    """Read entries of the form "column -> value"."""
+    pairs = [str(value).split(ARROW, 1) for value in values]
+    if any(len(pair) != 2 for pair in pairs):
+        raise DefinitionError(f'{name} mixes "column{ARROW}value" with plain entries; write all of them one way.')
+    found = []
+    for place, column in enumerate(of):
+        plain = default[place] if isinstance(default, tuple) else default
+        found.append(next((value.strip() for key, value in pairs if fnmatchcase(column, key.strip())), plain))
+    return tuple(found)
+
+
+def matching(names: Sequence[str], columns: Sequence[str], taken: Sequence[str]) -> tuple[str, ...]:
+    """Replace each pattern (spend_*) by the columns it fits, but those taken; a plain name stays as it is."""
+    found: list[str] = []
+    for name in names:
+        if any(sign in name for sign in "*?["):
+            found += [one for one in columns if fnmatchcase(one, name) and one not in taken]
+        else:
+            found.append(name)
+    return tuple(dict.fromkeys(found))
 
 
 def _unlike(names: tuple[str, ...], what: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clinops.errors import DataError
+from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, Ints
 from clinops.stats.linear import (
     checked_weights,
@@ -69,6 +69,7 @@ def two_stage_least_squares(
     weights: ArrayLike | None = None,
     strata: ArrayLike | None = None,
     cluster: ArrayLike | None = None,
+    se: str = "HC1",
     interval: str = "t",
     conf_level: float = 0.95,
 ) -> InstrumentFit:
@@ -78,6 +79,8 @@ def two_stage_least_squares(
     ----------
     y : (n,) outcome. exposure : (n,) taken up, 0/1 or an amount. instrument : (n,) the offer, 0/1.
     covariates : (n, k) without an intercept. weights, strata, cluster, interval : as in `linear`.
+    se : "HC1", or "HC0" as Stata's `ivregress 2sls, robust` without `small`; the first stage and the Anderson-Rubin
+        set keep HC1. CR1 with clusters whatever `se` says.
 
     Returns
     -------
@@ -102,7 +105,10 @@ def two_stage_least_squares(
     code, groups = stratum_codes(strata, w)
     (yy, dd, zz), rank = partial_out((outcome, taken, offer), X, w, code)
     n, parameters = int((w > 0).sum()), groups + rank + 1
-    factor, _, df, kind = small_sample(n, parameters, cluster, w)
+    if se not in ("HC1", "HC0"):
+        raise DefinitionError(unknown("kind of standard error of two-stage least squares", se, ("HC0", "HC1")))
+    factor, _, df, _ = small_sample(n, parameters, cluster, w)
+    own_factor, _, _, kind = small_sample(n, parameters, cluster, w, se)
     szz, szd, szy = (float(w @ (zz * a)) for a in (zz, dd, yy))
     if not szz > 1e-12 * max(float(w @ offer**2), 1e-300):
         return _none(n, parameters, df, conf_level, kind, "The offer does not vary within strata.")
@@ -113,7 +119,7 @@ def two_stage_least_squares(
         return _none(n, parameters, df, conf_level, kind, "The offer does not change the take-up.", (reduced, first))
     effect = szy / szd
     own = (w * zz * (yy - effect * dd) / szd)[:, None]
-    variance = factor * cross_product(own, cluster, w)[0]
+    variance = own_factor * cross_product(own, cluster, w)[0]
     error, low, high, p, used = inference(np.array([effect]), variance, df, interval, conf_level)
     with np.errstate(divide="ignore", invalid="ignore"):
         strength = float(np.divide(first**2, cov[1, 1]))
@@ -121,7 +127,7 @@ def two_stage_least_squares(
     weak = f"A weak instrument (first-stage F {strength:.1f}): read the Anderson-Rubin set."
     return InstrumentFit(
         effect, float(error[0]), float(low[0]), float(high[0]), float(p[0]), first, float(np.sqrt(cov[1, 1])), strength,
-        reduced, *ar, own[:, 0], factor,
+        reduced, *ar, own[:, 0], own_factor,
         n, parameters, used, conf_level, kind, weak if strength < 10 else "",
     )  # fmt: skip
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError
-from clinops.stats.bootstrap import _draw, _units
 from clinops.stats.glm import Floats, Ints
 from clinops.stats.linear import linear
 
@@ -157,6 +156,11 @@ class _Problem:
     error: float
     p: float
 
+    @property
+    def two_arms(self) -> bool:
+        """Whether the exposure alone, of two values, is in the model: its sums by stratum and arm then say all."""
+        return self.cluster is None and self.columns.shape[1] == 2 and len(np.unique(self.columns[:, 0])) == 2
+
 
 def _problem(y: Floats, design: Floats, w: Floats, label: Ints, group: Ints | None) -> _Problem:
     rows = np.flatnonzero(w > 0)
@@ -184,15 +188,35 @@ def _problem(y: Floats, design: Floats, w: Floats, label: Ints, group: Ints | No
 def _replicate_p(
     problems: list[_Problem], n: int, cluster: Ints | None, within: ArrayLike | None, seed: int, replicates: int
 ) -> Floats:
-    unit, stratum = _units(n, cluster, within)
+    unit, of_arm = _units(n, cluster, within)
     rng = np.random.default_rng(seed)
     size = max(1, min(replicates, _CHUNK // max(n, 1)))
     found = []
     for first in range(0, replicates, size):
         many = min(size, replicates - first)
-        counts = np.stack([_draw(rng, stratum) for _ in range(many)], axis=1)[unit].astype(float)
-        found.append(np.column_stack([_tested(one, counts) for one in problems]))
+        counts = _drawn(rng, of_arm, many)[unit].astype(float)
+        found.append(np.column_stack([(_tested_cells if one.two_arms else _tested)(one, counts) for one in problems]))
     return np.concatenate(found)
+
+
+def _units(n: int, cluster: Ints | None, within: ArrayLike | None) -> tuple[Ints, list[Ints]]:
+    """Return each row's unit (n,) and the units of each arm, within which as many are drawn as there are."""
+    unit = np.arange(n) if cluster is None else cluster
+    label = np.zeros(n, np.int64) if within is None else np.unique(np.asarray(within), return_inverse=True)[1]
+    pairs = np.unique(np.column_stack([label, unit]), axis=0)
+    if len(pairs) > len(np.unique(unit)):
+        raise DataError("Some clusters lie in more than one arm; draw whole clusters without regard to arms.")
+    return unit, [pairs[pairs[:, 0] == arm, 1] for arm in np.unique(label)]
+
+
+def _drawn(rng: np.random.Generator, of_arm: list[Ints], many: int) -> Ints:
+    """(units, many) how often each unit is drawn in each of so many replicates."""
+    size = sum(len(units) for units in of_arm)
+    counts = np.zeros((size, many), np.int64)
+    for units in of_arm:
+        picked = units[rng.integers(0, len(units), (len(units), many))]
+        counts += np.bincount((picked * many + np.arange(many)).ravel(), minlength=size * many).reshape(size, many)
+    return counts
 
 
 def _tested(one: _Problem, counts: Floats) -> Floats:
@@ -212,7 +236,7 @@ def _tested(one: _Problem, counts: Floats) -> Floats:
     means = np.stack([np.add.reduceat(w * z[:, None], one.starts, axis=0) / safe for z in one.columns.T])
     products = np.einsum("ij,ik->ijk", one.columns, one.columns).reshape(len(one.rows), -1)
     size = one.columns.shape[1]
-    gram = (products.T @ w).T.reshape(many, size, size)
+    gram = (w.T @ products).reshape(many, size, size)
     gram -= np.stack([(total * mean * means).sum(axis=1).T for mean in means], axis=1)
     toward, residual_of, spread, rank = _coefficients(gram)
     pull, residual = (
@@ -228,6 +252,38 @@ def _tested(one: _Problem, counts: Floats) -> Floats:
         error = np.sqrt(factor * meat) / spread
         value = (-residual_of[:, 0] - one.beta) / error
         p: Floats = 2 * t.sf(np.abs(value), np.where(df > 0, df, np.nan))
+    return p
+
+
+def _tested_cells(one: _Problem, counts: Floats) -> Floats:
+    """As `_tested`, from weighted sums in the cells of stratum and arm: the same numbers at a tenth of the price."""
+    from scipy.sparse import csr_array
+    from scipy.stats import t
+
+    many, strata = counts.shape[1], len(one.starts)
+    if not np.isfinite(one.beta) or not one.error > 0:
+        return np.full(many, np.nan)
+    x, y, w = one.columns[:, 0], one.columns[:, 1], one.weights
+    arm = (x > x.min()).astype(np.int64)
+    moments = np.stack([np.ones_like(w), w, w * y, w**2, w**2 * y, w**2 * y**2])
+    cell = (np.arange(6)[:, None] * 2 + arm) * strata + one.place
+    sums = csr_array((moments.ravel(), (cell.ravel(), np.tile(one.rows, 6))), shape=(12 * strata, len(counts)))
+    drawn, s0, s1, q0, q1, q2 = (sums @ counts).reshape(6, 2, strata, many)
+    exposure = np.unique(x)[:, None, None]
+    total = s0.sum(axis=0)
+    safe = np.where(total > 0, total, 1.0)
+    pull = exposure - (exposure * s0).sum(axis=0) / safe
+    spread = (pull**2 * s0).sum(axis=(0, 1))
+    centre = s1.sum(axis=0) / safe
+    n = drawn.sum(axis=(0, 1))
+    parameters = (drawn.sum(axis=0) > 0).sum(axis=0) + 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beta = (pull * (s1 - centre * s0)).sum(axis=(0, 1)) / np.where(spread > 1e-10 * n, spread, np.nan)
+        mean = centre + beta * pull
+        meat = (pull**2 * (q2 - 2 * mean * q1 + mean**2 * q0)).sum(axis=(0, 1))
+        error = np.sqrt(n / (n - parameters) * meat) / spread
+        df = np.where(n > parameters, n - parameters, np.nan)
+        p: Floats = 2 * t.sf(np.abs((beta - one.beta) / error), df)
     return p
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N = look.NUMBERS
-CHOSE, DREW = "Participants v non-participants (they chose)", "By the random offer (a draw)"
+CHOSE, DREW = "Participants v others (they chose)", "By the random offer (a draw)"
 SAID = {
     CRUDE: "Crude", REGRESSION: "Regression on covariates", MATCHING: "Matching on the propensity score",
     WEIGHTING: "Weighting to participants", "taking part": "Effect of taking part", "offer": "Effect of the offer",
@@ -99,8 +99,8 @@ def observational_sentence(plan: TrialPlan, rows: list[Row], complier: list[Row]
     if gap is not None:
         far = words.interval(gap["estimate"], gap["conf_low"], gap["conf_high"])
         clear = gap["conf_low"] > 0 or gap["conf_high"] < 0
-        why = "the observational one reflects who chooses to take part" if clear else "which could also be chance"
-        said += f" The two answers differ by {far}: {why}."
+        why = "the observational one reflects who chooses to take part" if clear else "which chance alone could also do"
+        said += f" The two answers differ by {far}{': ' if clear else ', '}{why}."
     return said
 
 

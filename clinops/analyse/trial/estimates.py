@@ -64,6 +64,7 @@ def noted(row: Row, note: str) -> Row:
     """Add a note; a row without an estimate always has one."""
     if not np.isfinite(row["estimate"]):
         note = note or "not estimable"
+        row = dict.fromkeys(("std_error", "conf_low", "conf_high", "p_value"), float("nan")) | row
     return row | {"note": note or None}
 
 
@@ -97,7 +98,7 @@ def fit_take_up(data: TrialData, j: int) -> InstrumentFit | None:
     return two_stage_least_squares(
         data.outcomes[rows, j], data.taken[rows], data.offer[rows], covariates=data.covariates[rows],
         weights=data.used[rows, j], strata=data.labels_of(rows, data.strata),
-        cluster=data.labels_of(rows, data.cluster), interval=data.plan.interval,
+        cluster=data.labels_of(rows, data.cluster), interval=data.plan.interval, se=data.plan.complier_se,
     )  # fmt: skip
 
 
@@ -206,20 +207,10 @@ def multiplicity_rows(data: TrialData) -> list[Row]:
 
 def _adjusted(data: TrialData, places: list[int]) -> AdjustedP:
     plan = data.plan
-    found = westfall_young(
+    return westfall_young(
         data.outcomes[:, places], data.offer, weights=data.weights[:, places], covariates=data.covariates,
-        strata=data.strata, cluster=data.cluster, resample_within=data.offer if _arms_hold(data) else None,
-        seed=plan.seed, replicates=plan.bootstrap,
+        strata=data.strata, cluster=data.cluster, seed=plan.seed, replicates=plan.bootstrap,
     )  # fmt: skip
-    return found
-
-
-def _arms_hold(data: TrialData) -> bool:
-    """Whether units can be drawn within arms: persons always, clusters where none lies in both."""
-    if data.cluster is None:
-        return True
-    pairs = np.unique(np.column_stack([data.cluster, data.offer]), axis=0)
-    return len(pairs) == len(np.unique(data.cluster))
 
 
 def adjusted_rows(multiplicity: list[Row], itt: list[Row]) -> list[Row]:

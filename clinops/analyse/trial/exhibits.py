@@ -225,7 +225,8 @@ def complier(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
     row = rows[0]
     said = words.interval(row["estimate"], row["conf_low"], row["conf_high"], str(row["unit"] or ""))
     notes = (
-        "Two-stage least squares, the random offer as the instrument; the effect in those who take part because of it.",
+        "Two-stage least squares, the random offer as the instrument; the effect in those who take part because of it. "
+        f"Standard errors: {rows[0]['se_kind']}.",
         "Assumes that the offer acts only through taking part, and that nobody does the opposite of what was offered.",
         *look.notes_of(frame),
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from clinops.analyse.exhibits.gallery import RUN_FOLDER, Gallery
 from clinops.analyse.trial import arms, comparisons, estimates, exhibits, front, observational, robustness, subgroups
 from clinops.analyse.trial.estimates import Row
-from clinops.analyse.trial.read import TrialData, read
-from clinops.define.trial import TrialPlan, trial_plan
+from clinops.analyse.trial.read import TrialData, opened, read
+from clinops.define.trial import TrialPlan, matching, trial_plan
 from clinops.results.front import FrontPage
 from clinops.results.result import Check, Result
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 NUMBERS = {
     "flow": "Figure 1", "known": "Table 1", "baseline": "Table 2", "check_baseline": "Table 3", "effects": "Table 4",
-    "forest": "Figure 2", "complier": "Table 5", "check_first_stage": "Table 6", "observational": "Figure 3",
-    "multiplicity": "Table 7", "indices": "Table 8", "subgroups": "Figure 4", "detectable": "Table 9",
+    "forest": "Figure 2", "detectable": "Table 5", "complier": "Table 6", "check_first_stage": "Table 7",
+    "observational": "Figure 3", "multiplicity": "Table 8", "indices": "Table 9", "subgroups": "Figure 4",
     "truncation": "Table 10",
 }  # fmt: skip
 
@@ -246,11 +246,14 @@ def trial(
     covariates : columns measured before the offer that the effects are adjusted for.
     subgroups : columns whose levels have an effect each, tested once; many-valued numbers are split at the median.
     clusters : column of the clusters that were randomised (or sampled); errors are then CR1.
+        Names of covariates, subgroups, baseline and compare_on may be patterns (spend_*), which stand for the columns
+        of the file that they fit (none, if need be); a plain name must be there.
     **more : baseline, baseline_labels, baseline_weights, baseline_groups; families, indices, labels, units,
-        multipliers, better (lists beside outcomes); compare_on, truncate_at, within_column and within_value (only rows
-        with this value), assignment ("random" or "observed"), strata_as ("cells" or "additive"), one_armed_strata
-        ("refuse" or "keep"), missing_covariates ("set aside" or "indicator"), interval ("t" or "normal"), bootstrap,
-        seed, worthwhile, title, offered, not_offered, period, min_cell. `TrialPlan` says what each is.
+        multipliers, better (lists beside outcomes); compare_on, truncate_at; within_column and within_value (only
+        rows with this value); assignment ("random" or "observed"), strata_as ("cells" or "additive"),
+        one_armed_strata ("refuse" or "keep"), missing_covariates ("set aside" or "indicator"), interval ("t" or
+        "normal"), complier_se ("HC0" or "HC1"), bootstrap, seed, worthwhile, title, offered, not_offered, period,
+        min_cell. `TrialPlan` and the notebook say what each is.
 
     Raises
     ------
@@ -268,8 +271,14 @@ def trial(
     for name in more:
         if name not in known:
             raise DefinitionError(unknown("argument of co.trial", name, known))
+    table = opened(file)
+    taken = (offer, take_up or "", *outcomes)
+    lists: dict[str, Any] = {"covariates": covariates, "subgroups": subgroups}
+    lists |= {name: more.pop(name, ()) for name in ("baseline", "compare_on")}
+    columns = [str(name) for name in table.frame.columns]
+    lists = {name: matching(names, columns, taken) for name, names in lists.items()}
     plan = trial_plan(
         tuple(outcomes), offer=offer, take_up=take_up or None, weights=tuple(weights), strata=tuple(strata),
-        covariates=tuple(covariates), subgroups=tuple(subgroups), clusters=clusters or None, **more,
+        clusters=clusters or None, **lists, **more,
     )  # fmt: skip
-    return Trial(read(file, plan))
+    return Trial(read(table, plan))

@@ -97,16 +97,24 @@ class TrialData:
         return None if what is None else what[rows]
 
 
-def read(path: str | Path, plan: TrialPlan) -> TrialData:
-    """Read a file and hold it to the plan.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A file as it is: its name, the SHA-256 of its bytes, and its rows."""
+
+    name: str
+    fingerprint: str
+    frame: pd.DataFrame
+
+
+def read(table: Table, plan: TrialPlan) -> TrialData:
+    """Hold a file to the plan.
 
     Raises
     ------
-    SourceError : no such file, or a format that is not read. DataError : a column that is not there (the nearest is
+    DataError : a column that is not there (the nearest is
     named), an offer or take-up that is not 0/1, an empty arm, a constant outcome, negative weights, one-armed strata.
     """
-    whole, fingerprint = _table(Path(path))
-    name = Path(path).name
+    whole, name, fingerprint = table.frame, table.name, table.fingerprint
     _columns_exist(plan, whole, name)
     frame, notes = _within(plan, whole)
     offer = _binary(frame, plan.offer, "offer")
@@ -126,9 +134,11 @@ def read(path: str | Path, plan: TrialPlan) -> TrialData:
     return data
 
 
-def _table(path: Path) -> tuple[pd.DataFrame, str]:
+def opened(file: str | Path) -> Table:
+    """Open a file with one row a person; SourceError where there is none, or in a format that is not read."""
     import pandas as pd
 
+    path = Path(file)
     if not path.is_file():
         siblings = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
         close = nearest(path.name, siblings, 1)
@@ -139,7 +149,7 @@ def _table(path: Path) -> tuple[pd.DataFrame, str]:
     frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     if frame.empty:
         raise DataError(f"{path.name} has no rows; a trial has one row a person.")
-    return frame, hashlib.sha256(path.read_bytes()).hexdigest()
+    return Table(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), frame)
 
 
 def _columns_exist(plan: TrialPlan, frame: pd.DataFrame, file: str) -> None:
@@ -324,7 +334,6 @@ def levels_of(frame: pd.DataFrame, name: str) -> list[tuple[str, np.ndarray]]:
         middle = float(np.nanmedian(values))
         return [(f"up to {middle:g}", values <= middle), (f"above {middle:g}", values > middle)]
     levels = sorted(column.dropna().unique())
-    return [
-        (f"{float(level):g}" if numeric else str(level), (column == level).fillna(False).to_numpy(dtype=bool))
-        for level in levels
-    ]
+    flags = numeric and set(levels) <= {0, 1}
+    said = {level: ("no", "yes")[int(level)] if flags else f"{level:g}" if numeric else str(level) for level in levels}
+    return [(said[level], (column == level).fillna(False).to_numpy(dtype=bool)) for level in levels]

@@ -14,10 +14,10 @@ SUBGROUP, TAKE_UP = "subgroup", "take-up by subgroup"
 def subgroup_rows(data: TrialData) -> list[Row]:
     """The effect of the offer at each level of each subgroup, with one P a subgroup for equal effects."""
     rows: list[Row] = []
-    for name in data.plan.subgroups:
+    for name, label in zip(data.plan.subgroups, data.plan.subgroup_labels, strict=True):
         levels = levels_of(data.frame, name)
         for j in range(len(data.plan.outcomes)):
-            rows += _effects(data, j, name, levels)
+            rows += _effects(data, j, label, levels)
     return rows
 
 
@@ -90,15 +90,15 @@ def take_up_rows(data: TrialData) -> list[Row]:
         return []
     rows = []
     offered = data.offered & np.isfinite(data.taken)
-    everybody = [("Everybody", "", offered)]
-    for name in data.plan.subgroups:
-        everybody += [(name, level, offered & inside) for level, inside in levels_of(data.frame, name)]
-    for name, level, who in everybody:
+    groups = [("Everybody", "", "", offered)]
+    for name, label in zip(data.plan.subgroups, data.plan.subgroup_labels, strict=True):
+        groups += [(name, label, level, offered & inside) for level, inside in levels_of(data.frame, name)]
+    for name, label, level, who in groups:
         n, took = int(who.sum()), int(data.taken[who].sum())
         rows.append({
             "analysis": TAKE_UP, "exposed": data.plan.offered, "measure": "Took part",
-            "subgroup": name if level else None, "level": level or None, "n_exposed": n, "events_exposed": took,
-            "scale": "share", "method": "count", "estimate": took / n if n else np.nan, "heading": name,
+            "subgroup": label or None, "level": level or None, "n_exposed": n, "events_exposed": took,
+            "scale": "share", "method": "count", "estimate": took / n if n else np.nan,
             "note": None if n else "nobody here", "p_value": np.nan if not level else _equal(data, offered, name),
         })  # fmt: skip
     return rows
