@@ -105,6 +105,8 @@ def censored_cost(
         return _nobody(rows, method)
     parts, influence = _ESTIMATORS[method](rows)
     lost, note = _out_of_reach(rows, len(parts))
+    if method == "lin" and not np.isin(rows.end[rows.censored & (rows.weight > 0)], rows.cuts).all():
+        note = f"{note} Some are censored inside an interval, whose mean is then too low.".strip()
     parts, influence = np.where(lost, np.nan, parts), np.where(lost, np.nan, influence)
     own = influence.sum(axis=1)
     k = rows.cost.shape[1]
@@ -279,7 +281,10 @@ class _Rows:
 
 
 def _rows(time: ArrayLike, died: ArrayLike, cost: ArrayLike, cuts: ArrayLike, weights: ArrayLike | None) -> _Rows:
-    ends, dead = np.asarray(time, dtype=float), as_treated(np.asarray(died))
+    ends, ending = np.asarray(time, dtype=float), np.asarray(died, dtype=float)
+    if ending.ndim != 1 or not np.isin(ending, (0, 1)).all():
+        raise DataError("died must be one value a row, 1 where follow-up ends by death and 0 where it is censored.")
+    dead = ending == 1
     amount, edges = np.asarray(cost, dtype=float), np.asarray(cuts, dtype=float)
     amount = amount[:, None] if amount.ndim == 1 else amount
     n = len(dead)

@@ -235,12 +235,13 @@ def standardised(
 
 
 def _kind(people: Population) -> str:
+    varied = bool(np.ptp(people.weights) > 0) if len(people.weights) else False
     if people.se == "model":
-        kind = "model (expected information), delta method"
+        kind = "model (expected information), delta method" + (", weights taken as counts" if varied else "")
     elif people.propensity is not None:
         kind = "M-estimation"
     else:
         kind = "robust HC0"
         kind += ", delta method by model" if people.se == "HC0" else ""
-        kind += ", weights taken as known" if np.ptp(people.weights) > 0 else ""
+        kind += ", weights taken as known" if varied else ""
     return f"{kind}, covariates {people.covariates}"

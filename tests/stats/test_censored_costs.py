@@ -253,7 +253,8 @@ def test_everybody_dead_before_the_horizon_is_known(method: str) -> None:
     time, died = np.array([5.0, 8, 12, 13]), np.array([1, 0, 1, 1])
     cost, cuts = np.array([[10.0, 0, 0], [10, 0, 0], [10, 5, 0], [10, 7, 0]]), [0.0, 10, 20, 30]
     found = censored_cost(time, died, cost, cuts, method=method)
-    assert np.isfinite([found.value, found.std_error]).all() and not found.note
+    assert np.isfinite([found.value, found.std_error]).all()
+    assert ("inside an interval" in found.note) == (method == "lin") and "followed" not in found.note
 
 
 def test_all_censored_at_once_and_one_person() -> None:
@@ -314,6 +315,8 @@ def test_wrong_input_is_named() -> None:
         censored_cost_values(time, died, cost, cuts, np.arange(20) % 2, method="simple", of="intervals")
     with pytest.raises(DefinitionError, match="piece"):
         censored_cost_values(time, died, cost, cuts, np.arange(20) % 2, of="sum")
+    with pytest.raises(DataError, match="died must be"):
+        censored_cost(time, died + 1, cost, cuts)
     with pytest.raises(DataError, match="rise from 0"):
         censored_cost(time, died, cost, cuts[::-1])
     with pytest.raises(DataError, match="no follow-up"):
