@@ -14,6 +14,7 @@ from clinops.stats.glm import Floats, Ints, cluster_sums
 
 METHODS = ("percentile", "bca")
 _CELLS = 300_000  # counts held at a time: what a processor's cache still holds
+_LEAST = 12  # samples at a time however many units: a matrix read for fewer is read too often
 _MOST_FAILED = 0.1  # above this share of replicates without an answer the interval is not to be trusted
 
 Estimator = Callable[[Floats], "float | Floats"]
@@ -204,7 +205,7 @@ class Resampling:
         size : b; by default about as much as a processor's cache holds.
         """
         width = self.count if rows is None else len(rows)
-        most = max(1, _CELLS // max(width, 1)) if size is None else size
+        most = max(_LEAST, _CELLS // max(width, 1)) if size is None else size
         place = None if rows is None else self.unit[rows]
         stream = self.draws(seed, replicates)
         for done in range(0, replicates, most):

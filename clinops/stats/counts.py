@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clinops.errors import DataError
+from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.cost_models import amounts, predictions
 from clinops.stats.glm import GlmFit, glm, independent_columns, robust_cov
 from clinops.stats.glm_families import Floats
@@ -190,6 +190,8 @@ def hurdle(
     observed information gives the errors; R's `hurdle` stops at about 1e-5 of it. Source: Mullahy 1986; Zeileis,
     Kleiber and Jackman 2008. Checked against R (NMES 1988).
     """
+    if se not in ("model", "HC0", "HC1"):
+        raise DefinitionError(unknown("kind of standard error", se, ("model", "HC0", "HC1")))
     count = _whole(y)
     design = np.asarray(X, dtype=float)
     case = np.ones(len(count)) if weights is None else np.asarray(weights, dtype=float)
@@ -217,7 +219,8 @@ def hurdle(
     if aliased.size:
         notes.append(f"Column(s) {aliased.tolist()} do not vary among rows with an event and were left out there.")
     any_event = (count > 0).astype(float)
-    likelihood = float(case @ np.log(np.where(any_event == 1, zero.fitted, 1 - zero.fitted))) + value
+    chance = np.where(any_event == 1, zero.fitted, 1 - zero.fitted)
+    likelihood = float(case @ np.log(np.maximum(chance, 1e-300))) + value
     return HurdleFit(
         zero, coef[:k], error[:k], float(np.exp(coef[k])), float(error[k]), cov, bread, every, likelihood, settled,
         kind.replace("expected", "observed"), " ".join(filter(None, notes)),

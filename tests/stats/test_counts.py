@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clinops.errors import DataError
+from clinops.errors import DataError, DefinitionError
 from clinops.stats.counts import (
     _truncated,
     hurdle,
@@ -193,8 +193,20 @@ def test_hurdle_where_every_positive_count_is_one() -> None:
     assert np.isnan(effect.std_error)
 
 
+def test_hurdle_where_everybody_has_an_event() -> None:
+    y, arm, _ = simulated()
+    found = hurdle(np.column_stack([np.ones(400), arm]), y + 1)
+    assert "separate" in found.note and np.isnan(found.zero.std_error[0])
+    assert np.isfinite(found.log_likelihood)
+    effect = hurdle_effect(y + 1, arm, *arm_designs(arm))
+    assert effect.estimate == pytest.approx(weighted_effect(y + 1, arm).estimate, rel=0.05)
+    assert np.isfinite(effect.std_error)
+
+
 def test_wrong_input_is_named() -> None:
     X = np.ones((4, 1))
+    with pytest.raises(DefinitionError, match="HC0"):
+        hurdle(X, [0.0, 1, 2, 3], se="HC3")
     with pytest.raises(DataError, match="not whole"):
         negative_binomial(X, [0.0, 1.5, 2, 3])
     with pytest.raises(DataError, match="not whole"):
