@@ -16,7 +16,6 @@ from clinops.results.result import Column, Figure, Result
 NO_THRESHOLD = "No amount that a unit of effect may be worth was named (thresholds= of the cost plan)."
 UNKNOWN = "The saving or the effect could not be estimated."
 NOTHING = "No effect was named to set money against (effect= of the cost plan)."
-DRAWN = 1000
 
 
 def _lacks(at: Stake) -> str:
@@ -44,14 +43,9 @@ def value_table(at: Stake, effect: str, unit: str) -> Result:
 
     cost, gain, drawn, gained = _differences(at)
     found = icer(cost, gain)
+    what = "Net cost (care and fee)" if at.fee is not None else "Cost of care (the fee is not known)"
     lines = [
-        _line(
-            "Net cost (care and fee)" if at.fee is not None else "Cost of care (the fee is not known)",
-            cost,
-            drawn,
-            "money",
-            at.rows.currency,
-        ),
+        _line(what, cost, drawn, "money", at.rows.currency),
         _line(f"Effect: {effect}", gain, gained, "number2", unit),
         _ratio_line(at, found.ratio, found.verdict, unit),
         *_benefit_lines(at, unit),
