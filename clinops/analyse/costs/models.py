@@ -9,6 +9,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.costs.rows import CostRows
+from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import LEVEL, Row
 from clinops.results.result import Column, Figure, Result
 
@@ -83,6 +84,8 @@ def _models(rows: CostRows) -> list[tuple[str, str, str, Callable[[], ArmValues]
 def _cannot(family: str, rows: CostRows) -> str:
     """Why a model cannot have these costs; "" where it can. A reason is an answer, and stands in the table."""
     cost = rows.total[rows.weights > 0]
+    if family and not (rows.arm(True).any() and rows.arm(False).any()):
+        return "Nobody is in one of the arms."
     if family in ("", "gaussian"):
         return ""
     if (cost < 0).any():
@@ -105,6 +108,11 @@ def designs(rows: CostRows) -> tuple[Any, Any]:
     return arm_designs(rows.exposed, rows.design)
 
 
+def _cost(rows: CostRows) -> Floats:
+    """(n,) cost; a person without weight gets one that every model can have, since his does not count."""
+    return np.where(rows.weights > 0, rows.total, np.maximum(rows.total, 1.0))
+
+
 def _weights(rows: CostRows) -> dict[str, Any]:
     return {
         "weights": rows.weights if rows.balancing is None else rows.balancing, "propensity": rows.propensity,
@@ -116,7 +124,7 @@ def _standardised(rows: CostRows, family: str) -> Callable[[], ArmValues]:
     def make() -> ArmValues:
         from clinops.stats.cost_models import glm_values
 
-        return glm_values(rows.total, rows.exposed, *designs(rows), family=family, **_weights(rows))
+        return glm_values(_cost(rows), rows.exposed, *designs(rows), family=family, **_weights(rows))
 
     return make
 
@@ -125,7 +133,7 @@ def _two_part(rows: CostRows, link: str) -> Callable[[], ArmValues]:
     def make() -> ArmValues:
         from clinops.stats.two_part import two_part
 
-        return two_part(rows.total, rows.exposed, *designs(rows), link=link, **_weights(rows)).everybody
+        return two_part(_cost(rows), rows.exposed, *designs(rows), link=link, **_weights(rows)).everybody
 
     return make
 
@@ -134,7 +142,7 @@ def _smearing(rows: CostRows) -> Callable[[], ArmValues]:
     def make() -> ArmValues:
         from clinops.stats.cost_models import log_ols
 
-        return log_ols(rows.total, rows.exposed, *designs(rows), **_weights(rows)).arms
+        return log_ols(_cost(rows), rows.exposed, *designs(rows), **_weights(rows)).arms
 
     return make
 
