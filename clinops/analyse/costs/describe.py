@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse import words
 from clinops.analyse.costs.ledger_tables import by
 from clinops.analyse.costs.models import effect_row
 from clinops.analyse.costs.rows import MONTHS_BEFORE, CostRows
@@ -43,8 +44,9 @@ def distribution(rows: CostRows) -> Result:
     )  # fmt: skip
     one, other = frame.iloc[0], frame.iloc[1]
     said = (
-        f"Before adjustment {one['arm']} cost {one['mean']:,.0f} {money} a person and {other['arm']} "
-        f"{other['mean']:,.0f}; half of them less than {one['median']:,.0f} and {other['median']:,.0f}."
+        f"Before adjustment the mean cost is {words.number(one['mean'], 0)} {money} a person in {one['arm']} and "
+        f"{words.number(other['mean'], 0)} in {other['arm']}, the median {words.number(one['median'], 0)} and "
+        f"{words.number(other['median'], 0)}."
     )
     return Result(
         "cost_distribution", f"Cost per person over {rows.horizon} months, as it is spread", frame, columns,
@@ -101,8 +103,8 @@ def member_months(rows: CostRows) -> Result:
         ]  # fmt: skip
     total = frame.iloc[-1]
     said = (
-        f"{total['pmpm_exposed']:,.2f} {rows.currency} per member-month among {rows.names[0]}, "
-        f"{total['pmpm_comparator']:,.2f} among {rows.names[1]}, {rows.adjustment}."
+        f"{words.number(total['pmpm_exposed'], 2)} {rows.currency} per member-month among {rows.names[0]}, "
+        f"{words.number(total['pmpm_comparator'], 2)} among {rows.names[1]}, {rows.adjustment}."
     )
     return Result(
         "cost_pmpm", "Cost per member-month by category", frame, tuple(columns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def split_rows(rows: CostRows, standard: CostRows) -> list[Row]:
     """The difference at standard prices (use), and what is left of it (price and mix within a service)."""
+    rows, standard = _alike(rows, standard)
     made = []
     for name, effects in _effects(rows, standard).items():
         made += [
@@ -30,9 +32,18 @@ def split_rows(rows: CostRows, standard: CostRows) -> list[Row]:
     return made
 
 
-def _effects(rows: CostRows, standard: CostRows) -> dict[str, tuple[Effect, ...]]:
-    from dataclasses import replace
+def _alike(rows: CostRows, standard: CostRows) -> tuple[CostRows, CostRows]:
+    """Both with the same categories: a claim without an amount has a standard price, maybe the only one of its kind."""
+    names = tuple(dict.fromkeys((*rows.categories, *standard.categories)))
+    made = []
+    for one in (rows, standard):
+        cost = np.zeros((*one.cost.shape[:2], len(names)))
+        cost[:, :, [names.index(name) for name in one.categories]] = one.cost
+        made.append(replace(one, cost=cost, categories=names))
+    return made[0], made[1]
 
+
+def _effects(rows: CostRows, standard: CostRows) -> dict[str, tuple[Effect, ...]]:
     from clinops.stats.weighted_effects import contrast
 
     rest = replace(standard, cost=rows.cost - standard.cost)
@@ -48,6 +59,7 @@ def split_table(rows: CostRows, standard: CostRows) -> Result:
 
     from clinops.stats.weighted_effects import contrast
 
+    rows, standard = _alike(rows, standard)
     found = {"whole": contrast(category_values(rows), "difference", cluster=rows.cluster, conf_level=LEVEL)}
     found |= _effects(rows, standard)
     frame = pd.DataFrame({"category": [name.capitalize() for name in (*rows.categories, "total")]})

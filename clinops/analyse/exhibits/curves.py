@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse import words
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.survival import curves, follow_up_end
@@ -182,5 +183,6 @@ def _trend_sentence(frame: pd.DataFrame, names: tuple[str, str], currency: str) 
         total = rows["member_months"].sum()
         return float((rows["pmpm"] * rows["member_months"]).sum() / total) if total > 0 else float("nan")
 
-    parts = [f"{name} {mean(name, False):,.0f} before and {mean(name, True):,.0f} after" for name in names]
+    said = [(name, words.number(mean(name, False), 0), words.number(mean(name, True), 0)) for name in names]
+    parts = [f"{name} {before} before and {after} after" for name, before, after in said]
     return f"Mean {currency} per member-month: " + "; ".join(parts) + " the index date."
