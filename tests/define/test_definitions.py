@@ -21,6 +21,7 @@ import clinops as co
 from clinops.define import base
 from clinops.define.base import Definition
 from clinops.define.protocol import Protocol
+from clinops.define.trial import trial_plan
 from clinops.errors import DefinitionError
 from tests.define.strategies import protocols
 from tests.define.support import (
@@ -187,11 +188,12 @@ FULL = sound(
     ),
 )  # fmt: skip
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
+TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
 
 
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
-    seen = [*every_definition(FULL), *every_definition(PRICES), *every_definition(LEDGER)]
+    seen = [*every_definition(FULL), *every_definition(PRICES), *every_definition(LEDGER), TRIAL]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
         name = dataclasses.fields(value)[0].name if dataclasses.fields(value) else "kind"
