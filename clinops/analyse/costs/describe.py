@@ -171,7 +171,8 @@ def concentration(rows: CostRows) -> Result:
     """Which share of the cost falls on which share of the persons."""
     import pandas as pd
 
-    frame = pd.concat([_curve(rows, arm) for arm in ARMS], ignore_index=True)
+    curves = [_curve(rows, arm) for arm in ARMS]
+    frame = pd.concat([one for one in curves if len(one)] or curves[:1], ignore_index=True)
     table = pd.DataFrame([
         {"arm": rows.names[0 if arm else 1], "n": int(rows.arm(arm).sum()),
          **{f"top_{round(100 * share)}": _share_of_top(rows.total[rows.arm(arm)], share) for share in TOP}}
