@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import clinops as co
+from clinops.build.ledger import flat
 from clinops.errors import DataError, DefinitionError
 from tests.conftest import tiny
 
@@ -97,6 +98,13 @@ def test_a_repeated_amount_is_refused_until_somebody_says_what_it_is(book):
     assert total(book(LINES, level="line")) == 180
     header = book(LINES, level="header")
     assert total(header) == 90 and header.sums("category")["category"].tolist() == ["inpatient"]
+
+
+def test_repeated_amounts_are_found_part_by_part(book, monkeypatch):
+    monkeypatch.setattr(flat, "PART", 7)
+    rows = [f"C{n},1,2020-01-01,{n + 1}\n" * 2 for n in range(40)] + [f"D{n},1,2020-01-01,5\n" for n in range(40)]
+    with pytest.raises(DataError, match=r"40 claims \(80 rows\) have the same paid amount"):
+        book("claim_id,person_id,date,paid\n" + "".join(rows))
 
 
 def test_lines_that_differ_are_lines(book):

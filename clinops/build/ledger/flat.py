@@ -16,6 +16,10 @@ OPEN = 2100
 """A last day in this year or later stands for "no end in sight"."""
 
 
+PART = 2_500_000
+"""Rows that are grouped by claim at once."""
+
+
 def from_flat(records: FlatRecords, rules: LedgerRules) -> Raw:
     """Claims and enrolment of flat files.
 
@@ -65,12 +69,19 @@ def _refuse_repeats(records: FlatRecords, amount: str) -> None:
     """Refuse claims all of whose rows, two or more, hold the same amount: nobody can tell a total from lines."""
     table = records.claims
     known = table.filter(table.claim_id.notnull(), table[amount].notnull(), table[amount] != 0)
-    by_claim = known.group_by("claim_id").agg(n=known.count(), low=known[amount].min(), high=known[amount].max())
-    repeated = by_claim.filter(by_claim.n > 1, by_claim.low == by_claim.high)
-    row = records.engine.rows(repeated.aggregate(n=repeated.count(), rows=repeated.n.sum()))[0]
-    if row["n"]:
+    rows = int(records.engine.rows(table.aggregate(n=table.count()))[0]["n"])
+    found, held = 0, 0
+    # One part of the claims at a time: a group for each of ten million claims would fill a gigabyte.
+    parts = max(1, rows // PART)
+    for part in range(parts):
+        some = known if parts == 1 else known.filter(known.claim_id.hash().abs() % parts == part)
+        by_claim = some.group_by("claim_id").agg(n=some.count(), low=some[amount].min(), high=some[amount].max())
+        repeated = by_claim.filter(by_claim.n > 1, by_claim.low == by_claim.high)
+        row = records.engine.rows(repeated.aggregate(n=repeated.count(), rows=repeated.n.sum()))[0]
+        found, held = found + int(row["n"]), held + int(row["rows"] or 0)
+    if found:
         raise DataError(
-            f"{row['n']:,} claims ({int(row['rows']):,} rows) have the same {amount} amount on each of their rows. If "
+            f"{found:,} claims ({held:,} rows) have the same {amount} amount on each of their rows. If "
             "it is the claim's total, repeated on every line, say ledger_rules(level='header'); if every line costs "
             "that much, say ledger_rules(level='line'); if rows are there twice, remove the copies."
         )
