@@ -9,7 +9,7 @@ import numpy as np
 
 from clinops.analyse.costs.rows import CostRows, assemble, basis
 from clinops.analyse.months import anniversary_days, months_started
-from clinops.build.ledger.observed import observed
+from clinops.build.ledger.observed import deaths, observed
 from clinops.define.cost_plan import CostPlan
 from clinops.errors import DataError, unknown
 
@@ -41,8 +41,11 @@ def people_rows(
     for name, day in (("death_date", death), ("last_date", left)):
         if early := int((day < 0).sum()):
             raise DataError(f"{early:,} rows of {file.name} have a {name} before their index_date; mend or leave out.")
-    people = frame[["person_id", "index_date"]].assign(row=np.arange(len(frame)), reach=reach, death_day=death)
+    people = frame[["person_id", "index_date"]].assign(row=np.arange(len(frame)), reach=reach)
     first, until = observed(ledger.books, people)
+    # Enrolment ends with a death that the file may not tell of; who died has not left, and is complete.
+    death = np.fmin(death, deaths(ledger.books, people))
+    people["death_day"] = death
     if lost := int(np.isnan(until).sum()):
         raise DataError(
             f"{lost:,} of {len(frame):,} persons of {file.name} are not enrolled on their index date, so what they "

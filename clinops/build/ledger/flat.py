@@ -37,7 +37,17 @@ def from_flat(records: FlatRecords, rules: LedgerRules) -> Raw:
         enrolment, more = _enrolment(records, records.enrolment)
         notes += more
     where = records.columns.get("currency", "currency")
-    return Raw(records.engine, claims, enrolment, has, records.name, where, tuple(notes))
+    return Raw(
+        records.engine, claims, enrolment, has, records.name, where, tuple(notes), deaths=_deaths(records.enrolment)
+    )
+
+
+def _deaths(table: ir.Table | None) -> ir.Table | None:
+    """Whom the enrolment tells to have died, and when: the earliest day of several."""
+    if table is None:
+        return None
+    known = table.filter(table.death_date.notnull(), table.person_id.notnull())
+    return known.group_by("person_id").agg(death_date=known.death_date.min())
 
 
 def _level(records: FlatRecords, rules: LedgerRules) -> tuple[str, Note]:

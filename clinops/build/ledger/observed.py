@@ -1,4 +1,4 @@
-"""From which day to which day around the index date a person is enrolled without a gap."""
+"""From which day to which day around the index date a person is enrolled without a gap, and when he died."""
 
 from __future__ import annotations
 
@@ -42,3 +42,20 @@ def observed(books: Books, people: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     )
     found = books.engine.collect(chosen).to_pandas().set_index("row").reindex(people["row"])
     return found["first"].to_numpy(dtype=float), found["last"].to_numpy(dtype=float)
+
+
+def deaths(books: Books, people: pd.DataFrame) -> np.ndarray:
+    """Look up the day of death of each person in the records.
+
+    Returns
+    -------
+    (n,) day from the index date; NaN for who is not known to have died.
+    """
+    if books.raw.deaths is None:
+        return np.full(len(people), np.nan)
+    entries = upload(books, people.assign(last_day=0))
+    died = books.raw.deaths.select(who="person_id", died="death_date")
+    joined = entries.inner_join(died, entries.person_id == died.who)
+    chosen = joined.select("row", day=joined.died.delta(joined.index_date, unit="day"))
+    found = books.engine.collect(chosen).to_pandas().set_index("row").reindex(people["row"])
+    return found["day"].to_numpy(dtype=float)

@@ -47,6 +47,7 @@ class Raw:
     name, where : what they are called; the column of the currency, as messages name it.
     notes : what was done to bring them into this shape.
     synthetic : whether the records are simulated.
+    deaths : person_id and death_date, once a person; None where the records tell of none.
     """
 
     engine: Any
@@ -57,6 +58,7 @@ class Raw:
     where: str = "currency"
     notes: tuple[Note, ...] = ()
     synthetic: bool = False
+    deaths: ir.Table | None = None
 
 
 def from_source(source: Any, rules: LedgerRules) -> Raw:
@@ -98,7 +100,7 @@ def from_source(source: Any, rules: LedgerRules) -> Raw:
     )
     return Raw(
         source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (*level, note),
-        source.synthetic,
+        source.synthetic, people.deaths(source),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,37 @@ def plan(rows: CostRows, **terms: Any) -> CostPlan:
 
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+CLAIMS = """person_id,service_date,category,allowed
+1,2021-01-15,inpatient,999
+1,2021-01-16,pharmacy,30
+1,2021-04-15,inpatient,400
+1,2021-04-16,inpatient,5000
+2,2021-02-15,emergency,100
+2,2021-02-16,emergency,50
+2,2021-03-01,emergency,-20
+3,2021-03-01,inpatient,700
+3,2021-03-25,pharmacy,60
+5,2021-01-20,inpatient,1000
+6,2021-02-20,emergency,200
+8,2021-03-30,pharmacy,80
+8,2020-12-20,pharmacy,55
+"""
+"""By hand, index 15 January and three months (to 15 April): day 0 and 16 April count nowhere, nor does what comes after
+the death of person 3; the first four cost 430, 130, 700 and 0, the others 1000, 200, 0 and 80."""
+ENROLMENT = "person_id,plan,start_date,end_date,death_date\n" + "".join(
+    f"{who},A,2020-01-01,2022-12-31,{'2021-03-20' if who == 3 else ''}\n" for who in range(1, 9)
+) + "1,B,2021-01-01,2021-06-30,\n"  # fmt: skip
+PEOPLE = "person_id,arm,index_date,death_date,days_at_home\n" + "".join(
+    f"{who},{int(who < 5)},2021-01-15,{'2021-03-20' if who == 3 else ''},{60 + who}\n" for who in range(1, 9)
+)  # fmt: skip
+
+
+def flat(folder: Path, claims: str = CLAIMS, enrolment: str = ENROLMENT, people: str = PEOPLE) -> Path:
+    """Write claims, enrolment and persons of eight persons (or those given) and return their folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (("claims", claims), ("enrolment", enrolment)):
+        (folder / f"{name}.csv").write_text(text)
+    (folder.parent / "people.csv").write_text(people)
+    return folder
