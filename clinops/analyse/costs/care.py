@@ -155,11 +155,10 @@ class CostOfCare:
         """Every estimate as a row of the results schema, not yet protected."""
         rows = horizon.horizon_rows(self.rows) + horizon.month_rows(self.rows) + describe.pmpm_rows(self.rows)
         rows += horizon.horizon_rows(horizon.crude(self.rows)) if self.rows.adjustment != "crude" else []
-        rows += (
-            split.split_rows(self.rows, self.standard)
-            + models.model_rows(self.rows)
-            + robust.truncation_rows(self.rows)
-        )
+        rows += split.split_rows(self.rows, self.standard)
+        rows += models.model_rows(self.rows) + horizon.censored_rows(self.rows)
+        rows += models.bootstrap_rows(self.rows, self.plan.replicates, self.plan.seed)
+        rows += models.quantile_rows(self.rows) + robust.truncation_rows(self.rows)
         rows += decide.decision_rows(self.stake) + value.value_rows(self.stake, self.plan.effect, self.effect_unit)
         notebook = os.environ.get("CLINOPS_NOTEBOOK", "")
         return [{"notebook": notebook} | row for row in rows]
@@ -358,8 +357,8 @@ def cost_of_care(
     plan : the terms, from `cost_plan`.
     protocol : who is compared with whom, on OMOP records: a protocol or its file.
     people : in its place a file with one row a person: person_id, arm (1 exposed, 0 comparator), index_date, and
-        optionally last_date, death_date, weight, cluster, fee and the columns named in `covariates` and in the plan's
-        effect.
+        optionally last_date, death_date (the records' own deaths count too), weight, cluster, fee and the columns named
+        in `covariates` and in the plan's effect.
     names : of the arms of such a file.
     rules : of the ledger, from `ledger_rules`.
     truth : on simulated records, the file with both potential outcomes.

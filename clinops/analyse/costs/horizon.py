@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinops.analyse import words
+from clinops.analyse.costs.models import ANALYSIS as MODELS
 from clinops.analyse.costs.models import effect_row
 from clinops.analyse.costs.rows import CostRows
 from clinops.analyse.dataset import Floats
@@ -90,6 +91,45 @@ def _arm_values(rows: CostRows, value: Floats, influence: Floats, note: str) -> 
         value=value, influence=influence, counted=counted, treated=rows.exposed,
         varies=np.abs(influence).max(axis=1, initial=0.0) > 0, estimand=rows.estimand, se_kind=kind, note=note,
     )  # fmt: skip
+
+
+CENSORED = {
+    "partitioned": "Bang-Tsiatis, partitioned", "simple": "Bang-Tsiatis, complete cases", "lin": "Lin 1997, intervals",
+}  # fmt: skip
+
+
+def censored_rows(rows: CostRows) -> list[Row]:
+    """The effect on the mean by each estimator for persons who left early, beside the models of observed cost."""
+    from clinops.stats.weighted_effects import contrast
+
+    made = []
+    for method, name in CENSORED.items():
+        arms = _total_values(rows, method)
+        for scale, unit in (("difference", f"{rows.currency} per person"), ("ratio", "ratio")):
+            effect = contrast(arms, scale, cluster=rows.cluster, conf_level=LEVEL)[0]
+            made.append(effect_row(
+                rows, effect, scale=f"mean {scale}", unit=unit, analysis=MODELS, measure="Total cost",
+                category="total", method=name, level="for persons who leave early",
+            ))  # fmt: skip
+    return made
+
+
+def _total_values(rows: CostRows, method: str) -> ArmValues:
+    """Mean total cost of both arms by one estimator for censored costs."""
+    from clinops.stats.censored_costs import censored_cost
+
+    value, influence, notes = np.full((2, 1), np.nan), np.zeros((2, len(rows), 1)), []
+    cuts = np.arange(rows.horizon + 1.0)
+    for i, arm in enumerate((True, False)):
+        inside = np.flatnonzero(rows.arm(arm) & (rows.time > 0))
+        if len(inside):
+            found = censored_cost(
+                rows.time[inside], rows.died[inside], rows.by_month[inside], cuts, method=method,
+                weights=rows.weights[inside],
+            )  # fmt: skip
+            value[i], influence[i, inside, 0] = found.value, found.influence
+            notes += [f"{rows.names[i]}: {found.note}"] if found.note else []
+    return _arm_values(rows, value, influence, " ".join(notes))
 
 
 def horizon_rows(rows: CostRows) -> list[Row]:

@@ -67,7 +67,7 @@ def model_rows(rows: CostRows) -> list[Row]:
         for scale, unit in (("difference", f"{rows.currency} per person"), ("ratio", "ratio")):
             effect = contrast(arms, scale, cluster=rows.cluster, conf_level=LEVEL)[0]
             found.append(effect_row(rows, effect, scale=f"mean {scale}", unit=unit, **base))
-    return found + quantile_rows(rows)
+    return found
 
 
 def _models(rows: CostRows) -> list[tuple[str, str, str, Callable[[], ArmValues]]]:
@@ -145,6 +145,38 @@ def _smearing(rows: CostRows) -> Callable[[], ArmValues]:
         return log_ols(_cost(rows), rows.exposed, *designs(rows), **_weights(rows)).arms
 
     return make
+
+
+def bootstrap_rows(rows: CostRows, replicates: int, seed: int) -> list[Row]:
+    """The difference in means with bootstrap intervals, for who does not trust a normal one; weights as known."""
+    from clinops.stats.bootstrap import bootstrap_means
+
+    if not (rows.arm(True).any() and rows.arm(False).any()):
+        return []
+    plain = rows.values(rows.total)
+    whole = within_arms(rows)
+    made = []
+    for method, name in (("percentile", "percentile bootstrap"), ("bca", "BCa bootstrap")):
+        found = bootstrap_means(
+            rows.total, rows.exposed, rows.weights, seed=seed, replicates=replicates, cluster=rows.cluster,
+            strata=rows.exposed if whole else None, method=method, conf_level=LEVEL,
+        )  # fmt: skip
+        made.append(person_counts(rows) | {
+            "analysis": ANALYSIS, "measure": "Total cost", "category": "total",
+            "method": f"Difference in means, {name}", "level": "weights taken as known",
+            "scale": "mean difference", "unit": f"{rows.currency} per person",
+            "value_exposed": float(plain.value[0, 0]), "value_comparator": float(plain.value[1, 0]),
+            "estimate": float(found.estimate[0]), "std_error": float(found.std_error[0]), "se_kind": found.se_kind,
+            "conf_low": float(found.conf_low[0]), "conf_high": float(found.conf_high[0]), "note": found.note or None,
+        })  # fmt: skip
+    return made
+
+
+def within_arms(rows: CostRows) -> bool:
+    """Whether every cluster lies in one arm, as persons do and clinics may, so that arms can be drawn apart."""
+    _, code = np.unique(rows.cluster, return_inverse=True)
+    share = np.bincount(code, weights=rows.exposed.astype(float)) / np.bincount(code)
+    return bool(np.isin(share, (0.0, 1.0)).all())
 
 
 def quantile_rows(rows: CostRows) -> list[Row]:

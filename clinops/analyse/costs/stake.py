@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from clinops.analyse.costs.horizon import category_values, discounted
+from clinops.analyse.costs.models import within_arms
 from clinops.analyse.costs.rows import CostRows
 from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import LEVEL
@@ -92,7 +93,7 @@ class Stake:
         from clinops.stats.one_step import one_step_draws
 
         point = np.array([*self.saving, self.known_fee, self.effect or 0.0])
-        whole = _same_arm(self.rows)
+        whole = within_arms(self.rows)
         return one_step_draws(
             point, self.influence, cluster=self.rows.cluster, strata=self.rows.exposed if whole else None,
             replicates=self.plan.replicates, seed=self.plan.seed,
@@ -128,10 +129,3 @@ def limits(estimate: float, error: float) -> tuple[float, float]:
 
     reach = z_value(LEVEL) * error
     return estimate - reach, estimate + reach
-
-
-def _same_arm(rows: CostRows) -> bool:
-    """Whether every cluster lies in one arm, as persons do and clinics may."""
-    _, code = np.unique(rows.cluster, return_inverse=True)
-    share = np.bincount(code, weights=rows.exposed.astype(float)) / np.bincount(code)
-    return bool(np.isin(share, (0.0, 1.0)).all())
