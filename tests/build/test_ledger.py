@@ -268,7 +268,9 @@ def test_run_out_is_flagged_and_cut_on_request(book):
     assert dict(flagged.by("month").frame[["month", "run_out"]].itertuples(index=False))["2020-04"] == "complete"
     assert "Services after 2020-05-01 (60 days before the extract of 2020-06-30)" in said(flagged, "run-out")
     cut = book(claims, run_out_days=60, cut_run_out=True)
-    assert total(cut) == 1 and months(cut) == pytest.approx(4 + 1 / 31)
+    # The last whole month before: by either rule the same months count above and below the line.
+    assert total(cut) == 1 and months(cut) == months(cut, "any day") == 4.0
+    assert "Services after 2020-04-30" in said(cut, "run-out")
     assert cut.rules.frame.set_index("rule").loc["run-out", "rows"] == 1
 
 
@@ -328,3 +330,35 @@ def test_costs_by_month_of_flat_claims_with_text_ids(book):
     assert short["cost"].tolist() == [2.0]
     with pytest.raises(DataError, match="no column of the people 'last_day'"):
         book(claims, spans).costs_by_month(people.drop(columns="last_day"), 3)
+
+
+def test_an_ehr_is_not_enrolment_and_the_rules_say_so(source_of):
+    tables = tiny(visit_occurrence=[{"person": 1, "id": 1, "start": "2020-02-01"}], cost=[{"event": 1, "allowed": 1}])
+    assert "capture 'ehr': their periods are not a plan's enrolment" in said(co.ledger(source_of(tables)), "enrolment")
+    known = co.ledger(source_of(tables, capture="enrolment"))
+    assert "capture" not in said(known, "enrolment")
+
+
+@pytest.mark.postgres
+def test_every_exhibit_is_the_same_on_every_engine(source_of):
+    days = ("2020-01-15", "2020-02-15", "2020-02-20", "2020-03-05", "2020-06-01")
+    rows = [
+        {"event": n, "cost": cost, "cost_concept_id": 31979, "paid_date": paid}
+        for n, (cost, paid) in enumerate(
+            (("10.00", "2020-01-20"), ("0.00", "2020-02-25"), ("30.05", "2020-03-31"), ("-3.00", "2020-03-31"),
+             ("7.00", "2020-06-30")), 1)
+    ]  # fmt: skip
+    tables = tiny(
+        payer_plan_period=[
+            {"person": 1, "start": "2020-01-10", "end": "2020-03-10", "plan_source_value": "A"},
+            {"person": 1, "start": "2020-03-01", "end": "2020-04-30", "plan_source_value": "B"},
+        ],
+        visit_occurrence=[{"person": 1, "id": n, "start": day} for n, day in enumerate(days, 1)],
+        cost=rows,
+    )
+    shown = []
+    for engine in ("duckdb", "postgres"):
+        rules = co.ledger_rules(cut_run_out=True, run_out_days=15, price_capitated=True, pharmacy_plans="A")
+        ledger = co.ledger(source_of(tables, engine), rules=rules, min_cell=1)
+        shown.append("\n".join(map(str, (*ledger.exhibits, ledger.by("plan"), ledger.by("year", "category")))))
+    assert shown[0] == shown[1] and "several plans" in shown[0]

@@ -138,7 +138,9 @@ class Ledger:
         """Every exhibit that can be had of these records, in the order of a report."""
         held = self.books.raw
         found = [self.rules]
-        if held.enrolment is not None:
+        if held.enrolment is None:
+            found.append(self.by("category"))
+        else:
             found += [self.pmpm, self.by("category"), self.by("month"), self.outside, self.standardised]
             found += [self.completion] if "paid_date" in held.has else []
         return tuple(found)

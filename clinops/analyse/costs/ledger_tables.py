@@ -144,10 +144,9 @@ def _run_out_notes(books: Books) -> list[Note]:
         return []
     rows, cents = cube.running_out(books)
     what = "are left out, of claims and member-months alike" if books.rules.cut_run_out else "are taken as incomplete"
-    said = (
-        f"Services after {books.complete_to} ({books.rules.run_out_days} days before the extract of {books.extract}) "
-        f"{what}."
-    )
+    after = books.last_day or books.complete_to
+    window = f"{books.rules.run_out_days} days before the extract of {books.extract}"
+    said = f"Services after {after} ({window}) {what}."
     return [Note("run-out", said, rows, Decimal(cents).scaleb(-2))]
 
 

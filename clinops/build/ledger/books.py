@@ -47,8 +47,14 @@ class Books:
 
     @property
     def last_day(self) -> dt.date | None:
-        """The last day that counts, where the run-out is cut; None where all do."""
-        return self.complete_to if self.rules.cut_run_out else None
+        """The last day that counts, where the run-out is cut; None where all do.
+
+        It ends a month, so that by either rule for member-months the same months count above and below the line.
+        """
+        if not self.rules.cut_run_out or self.complete_to is None:
+            return None
+        following = self.complete_to + dt.timedelta(days=1)
+        return following.replace(day=1) - dt.timedelta(days=1)
 
     @property
     def complete_to(self) -> dt.date | None:

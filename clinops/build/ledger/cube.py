@@ -155,9 +155,9 @@ def triangle(books: Books, months: str) -> pd.DataFrame:
 
 
 def running_out(books: Books) -> tuple[int, int]:
-    """Claims and cents with a service date after the last day that is taken as complete."""
+    """Claims and cents with a service date after the last day that is taken as complete, or that counts."""
     if "running out" not in books.cache:
-        late = books.uncut.filter(books.uncut.date > ibis.date(books.complete_to))
+        late = books.uncut.filter(books.uncut.date > ibis.date(books.last_day or books.complete_to))
         row = books.engine.rows(late.aggregate(n=late.count(), amount=late.amount.sum()))[0]
         books.cache["running out"] = (int(row["n"]), cents(row["amount"]))
     return books.cache["running out"]

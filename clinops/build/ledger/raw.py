@@ -99,7 +99,7 @@ def from_source(source: Any, rules: LedgerRules) -> Raw:
         capitated=ibis.null("boolean"),
     )
     return Raw(
-        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (*level, note),
+        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (*level, note, *_capture(source)),
         source.synthetic, people.deaths(source),
     )  # fmt: skip
 
@@ -135,6 +135,16 @@ def _counted_once(source: Any, found: ir.Table, rules: LedgerRules) -> tuple[ir.
     which = "the visit's own" if rules.level == "header" else "those of the events within it"
     words = f"Where a visit's cost is there twice, as its own and as its events', {which} counts."
     return joined.filter(~gone).drop("doubled"), (Note("header or line", words, count),)
+
+
+def _capture(source: Any) -> tuple[Note, ...]:
+    if source.capture == "enrolment":
+        return ()
+    words = (
+        f"These records are of capture {source.capture!r}: their periods are not a plan's enrolment, and care "
+        "elsewhere is in no cost."
+    )
+    return (Note("enrolment", words),)
 
 
 def _any(source: Any, column: ir.Value) -> bool:
