@@ -108,7 +108,7 @@ def money_table(at: Stake) -> Result:
     net = frame[frame["line"] == "Net saving"]
     last = net.iloc[0] if len(net) else frame.iloc[0]
     said = (
-        f"{last['line']}: {words.interval(last['estimate'], last['conf_low'], last['conf_high'], last['unit'])}; a "
+        f"{last['line']}: {words.interval(last['estimate'], last['conf_low'], last['conf_high'], last['unit'])}. A "
         "negative saving is a loss."
     )
     return Result(

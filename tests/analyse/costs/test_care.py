@@ -93,7 +93,7 @@ def test_at_standard_prices_only_use_differs(eight: CostOfCare) -> None:
 
 
 def test_two_persons_leave_and_their_months_are_carried(tmp_path: Path) -> None:
-    """Persons 4 and 7 leave on 15 February: month 1 is theirs, months 2 and 3 are carried by the others of their arm."""
+    """Persons 4 and 7 leave on 15 February: after month 1 the others of their arm carry their months."""
     text = "person_id,arm,index_date,last_date\n" + "".join(
         f"{who},{int(who < 5)},2021-01-15,{'2021-02-15' if who in (4, 7) else ''}\n" for who in range(1, 9)
     )
