@@ -98,8 +98,9 @@ def from_source(source: Any, rules: LedgerRules) -> Raw:
         units=ibis.null("float64"),
         capitated=ibis.null("boolean"),
     )
+    notes = (*level, note, *_capture(source))
     return Raw(
-        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", (*level, note, *_capture(source)),
+        source.engine, claims, table, frozenset(has), source.name, "cost.currency_concept_id", notes,
         source.synthetic, people.deaths(source),
     )  # fmt: skip
 
