@@ -204,9 +204,55 @@ def test_small_counts_are_hidden_in_exhibits_and_files(tmp_path: Path) -> None:
     assert written["estimate"].isna().all() and written["value_exposed"].isna().all()
 
 
+def test_a_rare_event_is_hidden_wherever_its_share_would_tell_it(tmp_path: Path) -> None:
+    """Seven of 200 offered: no mean, effect, standard error or picture may give the seven away."""
+    data = people().assign(rare=0)
+    data.loc[data.query("offer == 1").index[:7], "rare"] = 1
+    data.loc[data.query("offer == 0").index[:40], "rare"] = 1
+    data.to_csv(tmp_path / "p.csv", index=False)
+    trial = made(tmp_path / "p.csv", outcomes=["rare"], baseline=["rare"], compare_on=["before"], subgroups=["female"])
+    share = 7 / int(data["offer"].sum())
+    for name in ("main", "effects", "baseline", "forest", "complier", "multiplicity", "detectable"):
+        exhibit = trial.front_page.main if name == "main" else getattr(trial, name)
+        values = exhibit.frame.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan).ravel()
+        assert not np.isclose(values[np.isfinite(values)], share, rtol=1e-6).any(), name
+        for column in ("estimate", "value_exposed"):
+            assert column not in exhibit.frame or exhibit.frame[column].isna().all(), (name, column)
+        if exhibit.figure is not None:
+            assert exhibit.figure.data["estimate"].isna().all(), name
+    page = trial.front_page
+    assert "fewer than 11 persons" in page.conclusion and page.detectable == ""
+    said = f"{one(trial, 'intention to treat')['estimate']:.3f}".lstrip("-")
+    assert said not in " ".join([str(trial), page._repr_html_()])
+    drawn = trial.observational.figure.data.set_index("label")["estimate"]
+    assert np.isnan(drawn["Effect of the offer"]) and not any(
+        name.startswith("n_") for name in trial.observational.figure.data
+    )
+    trial.write(tmp_path / "out")
+    written = pd.read_csv(tmp_path / "out" / "results.csv").query("category == 'rare' and analysis != 'joint test'")
+    assert (
+        written.query("analysis in ('intention to treat', 'mean', 'spread', 'multiplicity')")["estimate"].isna().all()
+    )
+
+
+def test_without_a_baseline_the_covariates_are_compared(file: Path) -> None:
+    trial = made(file, covariates=["before", "region"])
+    assert trial.plan.baseline == ("before",) and trial.plan.compare_on == ("before", "region")
+
+
+def test_a_chance_difference_before_the_offer_does_not_make_a_trial_unreadable(file: Path) -> None:
+    trial = made(file, baseline=["before"])
+    assert trial.check_baseline.threshold == 0.001 and trial.check_baseline.passed
+    broken = made(file, offer="well", take_up=None, baseline=["before"])
+    assert broken.check_baseline.passed is False and broken.front_page.verdict == "not interpretable"
+
+
 def test_the_bundle_is_the_same_bytes_twice(file: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        made(file, subgroups=["female"], baseline=["before"], truncate_at=[99]).write(tmp_path / name)
+        made(
+            file, outcomes=["after", "well"], indices=["Health"], subgroups=["female"], baseline=["before"],
+            compare_on=["before"], truncate_at=[99], strata=["site"], families=["A", "B"],
+        ).write(tmp_path / name)  # fmt: skip
     paths = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert len(paths) > 30
     different = [p for p in paths if (tmp_path / "a" / p).read_bytes() != (tmp_path / "b" / p).read_bytes()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clinops.analyse.trial.estimates import Row, adjustment, fitted, noted
+from clinops.analyse.trial.estimates import Row, adjustment, events, fitted, noted
 from clinops.analyse.trial.read import TrialData
 from clinops.stats.glm import Floats
 from clinops.stats.linear import JointTest, joint_test, linear, weighted_mean_sd
@@ -76,6 +76,7 @@ def baseline_rows(data: TrialData) -> list[Row]:
         }  # fmt: skip
         for arm, who in (("exposed", used & data.offered), ("comparator", used & ~data.offered), ("all", used)):
             row[f"value_{arm}"], row[f"sd_{arm}"] = weighted_mean_sd(y[who], w[who])
+        row |= events(y, used & data.offered, used & ~data.offered)
         row["binary"] = bool(np.isin(y[used], (0, 1)).all())
         if not row["n_exposed"] or not row["n_comparator"]:
             rows.append(noted(row | {"estimate": np.nan, "smd": np.nan}, "An arm has no value."))

@@ -64,14 +64,14 @@ def _picture(plan: TrialPlan, frame: pd.DataFrame) -> Figure:
     data = first.rename(columns={"comparison": "label", "conf_low": "low", "conf_high": "high"})
     group = [DREW if method in ("taking part", "offer") else CHOSE for method in data["method"]]
     data = data.assign(group=group)[["group", "label", "estimate", "low", "high", *N]].reset_index(drop=True)
-    unit = plan.units[0]
+    unit = look.points(plan.units[0])
     options = {
         "scale": "linear", "null": 0.0,
         "xlabel": f"{plan.labels[0]}, difference{f' in {unit}' if unit else ''} (95% CI)",
         "exposed": "taking part", "comparator": "not",
     }  # fmt: skip
     # The heads over the counts would name one pair of arms for two kinds of pairs; the table has the counts.
-    return Figure("forest", data.drop(columns=list(N)), options)
+    return look.figure("forest", data, options, silent=True)
 
 
 def observational_sentence(plan: TrialPlan, rows: list[Row], complier: list[Row]) -> str:
@@ -80,10 +80,10 @@ def observational_sentence(plan: TrialPlan, rows: list[Row], complier: list[Row]
     crude = first[CRUDE]
     if not math.isfinite(crude["estimate"]):
         return f"{plan.labels[0]}: {crude['note']}"
-    unit = plan.units[0]
+    unit = look.points(plan.units[0])
     less = "less" if crude["estimate"] < 0 else "more"
     said = (
-        f"{plan.labels[0]}: participants had {words.number(abs(crude['estimate']))}{f' {unit}' if unit else ''} {less} "
+        f"{plan.labels[0]}: participants had {look.number(abs(crude['estimate']))}{f' {unit}' if unit else ''} {less} "
         f"than people who were offered and did not take part"
     )
     adjusted = [first[m]["estimate"] for m in (REGRESSION, MATCHING, WEIGHTING) if m in first]
@@ -93,11 +93,11 @@ def observational_sentence(plan: TrialPlan, rows: list[Row], complier: list[Row]
     fit = next((row for row in complier if row["category"] == plan.outcomes[0]), None)
     if fit is None or plan.assignment != "random" or not math.isfinite(fit["estimate"]):
         return said + "."
-    effect = words.interval(fit["estimate"], fit["conf_low"], fit["conf_high"])
+    effect = look.interval(fit["estimate"], fit["conf_low"], fit["conf_high"])
     gap = first.get(DIFFERENCE)
     said += f". By the random offer, taking part changed it by {effect}."
     if gap is not None:
-        far = words.interval(gap["estimate"], gap["conf_low"], gap["conf_high"])
+        far = look.interval(gap["estimate"], gap["conf_low"], gap["conf_high"])
         clear = gap["conf_low"] > 0 or gap["conf_high"] < 0
         why = "the observational one reflects who chooses to take part" if clear else "which chance alone could also do"
         said += f" The two answers differ by {far}{': ' if clear else ', '}{why}."
@@ -105,7 +105,7 @@ def observational_sentence(plan: TrialPlan, rows: list[Row], complier: list[Row]
 
 
 def _listed(values: list[float]) -> str:
-    places = words.decimals(*values)
+    places = look.places(*values)
     shown = [words.number(value, places) for value in values]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
@@ -152,12 +152,12 @@ def _subgroup_picture(plan: TrialPlan, frame: pd.DataFrame) -> Figure:
     first = frame[frame["category"] == plan.outcomes[0]]
     data = first.rename(columns={"level": "label", "subgroup": "group", "conf_low": "low", "conf_high": "high"})
     data = data[["group", "label", "estimate", "low", "high", *N]].reset_index(drop=True)
-    unit = plan.units[0]
+    unit = look.points(plan.units[0])
     options = {
         "scale": "linear", "null": 0.0, "exposed": plan.offered, "comparator": plan.not_offered,
         "xlabel": f"{plan.labels[0]}, effect of the offer{f' in {unit}' if unit else ''} (95% CI)",
     }  # fmt: skip
-    return Figure("forest", data, options, counts=N, of=dict.fromkeys(("estimate", "low", "high"), N))
+    return look.figure("forest", data, options)
 
 
 def detectable(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
@@ -179,9 +179,10 @@ def detectable(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
                    format_by="format_difference")
         )  # fmt: skip
     row = rows[0]
+    size = f"{look.number(row['estimate'])} {look.points(row['unit'])}".rstrip()
     said = (
-        f"{row['measure']}: an effect of the offer of {words.number(row['estimate'])} {row['unit'] or ''}".rstrip()
-        + f" ({100 * row['share']:.0f}% of the comparator's mean) would have been found with 80% power."
+        f"{row['measure']}: an effect of the offer of {size}"
+        f" ({100 * row['share']:.0f}% of the comparator's mean) would have been found with 80% power."
     )
     notes = ("From the standard error of the analysis itself: two-sided 5%, power 80%.",)
     return Result("detectable", "What this trial could have seen", frame, tuple(columns), notes, said)
@@ -203,7 +204,7 @@ def truncation(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
     first = [row for row in rows if row["category"] == plan.outcomes[0]] or rows
     values = [row["estimate"] for row in first]
     said = (
-        f"{first[0]['measure']}: {words.number(values[0])} as observed; "
+        f"{first[0]['measure']}: {look.number(values[0])} as observed; "
         f"{_listed(values[1:])} with the largest values cut."
     )
     several = frame["measure"].nunique() > 1

@@ -28,10 +28,25 @@ def estimand(plan: TrialPlan) -> str:
     return "difference, not an effect: nobody drew who is in which arm"
 
 
+def events(values: Floats, exposed: np.ndarray, comparator: np.ndarray) -> Row:
+    """How many have the event of an outcome that is 0 or one other value; None of any other outcome.
+
+    A share and its persons give the count away, so disclosure control must know it.
+    """
+    found = np.unique(values[exposed | comparator])
+    if len(found) > 2 or not len(found) or found[0] != 0:
+        return {"events_exposed": None, "events_comparator": None}
+    return {
+        "events_exposed": int((values[exposed] > 0).sum()),
+        "events_comparator": int((values[comparator] > 0).sum()),
+    }
+
+
 def common(data: TrialData, j: int) -> Row:
     """What every row of outcome j says."""
     plan = data.plan
-    return {
+    used = data.used[:, j] > 0
+    return events(data.outcomes[:, j], used & data.offered, used & ~data.offered) | {
         "exposed": plan.offered, "comparator": plan.not_offered, "measure": plan.labels[j],
         "role": "primary" if j == 0 else "secondary", "category": plan.outcomes[j], "unit": plan.units[j] or None,
         "period": plan.period or None, "adjustment": adjustment(plan, plan.weights[j]), "conf_level": 0.95,
@@ -124,9 +139,8 @@ def mean_rows(itt: list[Row]) -> list[Row]:
     """Means and standard deviations of everybody and of the arms, as rows of their own."""
     rows = []
     for row in itt:
-        kept = {
-            k: row[k] for k in ("exposed", "comparator", "measure", "role", "category", "unit", "period", "adjustment")
-        }
+        shared = ("exposed", "comparator", "measure", "role", "category", "unit", "period", "adjustment")
+        kept = {k: row[k] for k in (*shared, "events_exposed", "events_comparator")}
         kept |= {"n_exposed": row["known_exposed"], "n_comparator": row["known_comparator"]}
         for analysis, what in ((MEAN, "value"), (SPREAD, "sd")):
             rows.append(noted(kept | {

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N = look.NUMBERS
-FEW = 0.05
+FEW = 0.001
+"""P below which arms are said to differ: a sound draw falls below it once in a thousand times."""
 STRONG = 10.0
 
 
@@ -75,15 +76,16 @@ def baseline(plan: TrialPlan, rows: list[Row], joint: list[Row]) -> Result:
         return look.not_done("baseline", "Characteristics before the offer", "No baseline variable was named.")
     import pandas as pd
 
-    frame = pd.DataFrame([row | {"format": "fraction" if row["binary"] else _by_size(row)} for row in rows])
+    made = [row | {"format": "fraction" if row["binary"] else _by_size(row)} for row in rows]
+    frame = look.counted(pd.DataFrame(made))
     columns = (
         Column("measure", "Characteristic"),
         Column("n_exposed", "Known", "count", "n", plan.offered),
-        Column("value_exposed", "Mean (SD) or %", "mean", "", plan.offered, of="n_exposed", format_by="format",
-               spread="sd_exposed"),
+        Column("value_exposed", "Mean (SD) or %", "mean", "", plan.offered,
+               of=("n_exposed", "events_exposed"), format_by="format", spread="sd_exposed"),
         Column("n_comparator", "Known", "count", "n", plan.not_offered),
-        Column("value_comparator", "Mean (SD) or %", "mean", "", plan.not_offered, of="n_comparator",
-               format_by="format", spread="sd_comparator"),
+        Column("value_comparator", "Mean (SD) or %", "mean", "", plan.not_offered,
+               of=("n_comparator", "events_comparator"), format_by="format", spread="sd_comparator"),
         Column("smd", "SMD", "smd", "SD", of=N), Column("p_value", "P", "p", of=N),
     )  # fmt: skip
     tests = tuple(
@@ -169,7 +171,7 @@ def _method_notes(plan: TrialPlan, frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _effect_sentence(plan: TrialPlan, row: Row) -> str:
-    said = words.interval(row["estimate"], row["conf_low"], row["conf_high"], str(row["unit"] or ""))
+    said = look.interval(row["estimate"], row["conf_low"], row["conf_high"], str(row["unit"] or ""))
     kind = "effect of the offer" if plan.assignment == "random" else "difference"
     return f"{row['measure']}: {kind} {said}, P {_p(row['p_value'])}."
 
@@ -179,18 +181,17 @@ def forest(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
     import pandas as pd
 
     spread = {row["category"]: row["sd_comparator"] for row in itt}
-    data = pd.DataFrame([
+    data = look.counted(pd.DataFrame([
         {
             "label": row["measure"], **{n: row[n] for n in N},
             **{k: row[v] / spread[row["category"]] if spread[row["category"]] else math.nan
                for k, v in (("estimate", "estimate"), ("low", "conf_low"), ("high", "conf_high"))},
         }
         for row in rows
-    ])  # fmt: skip
-    figure = Figure(
+    ]))  # fmt: skip
+    figure = look.figure(
         "forest", data, {"scale": "linear", "null": 0.0, "exposed": plan.offered, "comparator": plan.not_offered,
                          "xlabel": "Effect, standard deviations of the comparator (95% CI)"},
-        counts=N, of=dict.fromkeys(("estimate", "low", "high"), N),
     )  # fmt: skip
     columns = (
         Column("label", "Outcome"), Column("n_exposed", plan.offered, "count", "n"),
@@ -223,7 +224,7 @@ def complier(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
         Column("ar_kind", "Shape", "text", spanner="Anderson–Rubin 95% set", of=()),
     )  # fmt: skip
     row = rows[0]
-    said = words.interval(row["estimate"], row["conf_low"], row["conf_high"], str(row["unit"] or ""))
+    said = look.interval(row["estimate"], row["conf_low"], row["conf_high"], str(row["unit"] or ""))
     notes = (
         "Two-stage least squares, the random offer as the instrument; the effect in those who take part because of it. "
         f"Standard errors: {rows[0]['se_kind']}.",
@@ -287,7 +288,7 @@ def indices(plan: TrialPlan, rows: list[Row]) -> Result:
         return look.not_done("indices", "Standardised average effects", "No index of outcomes was named.")
     import pandas as pd
 
-    frame = pd.DataFrame(rows)
+    frame = look.counted(pd.DataFrame(rows))
     columns = (
         Column("measure", "Index"), Column("outcomes", "Outcomes", "number0", of=()),
         Column("estimate", "Average effect (95% CI)", "number2", "SD", of=N, low="conf_low", high="conf_high"),

@@ -247,7 +247,8 @@ def trial(
     subgroups : columns whose levels have an effect each, tested once; many-valued numbers are split at the median.
     clusters : column of the clusters that were randomised (or sampled); errors are then CR1.
         Names of covariates, subgroups, baseline and compare_on may be patterns (spend_*), which stand for the columns
-        of the file that they fit (none, if need be); a plain name must be there.
+        of the file that they fit (none, if need be); a plain name must be there. Baseline and compare_on are the
+        covariates where they name nothing.
     **more : baseline, baseline_labels, baseline_weights, baseline_groups; families, indices, labels, units,
         multipliers, better (lists beside outcomes); compare_on, truncate_at; within_column and within_value (only
         rows with this value); assignment ("random" or "observed"), strata_as ("cells" or "additive"),
@@ -277,8 +278,16 @@ def trial(
     lists |= {name: more.pop(name, ()) for name in ("baseline", "compare_on")}
     columns = [str(name) for name in table.frame.columns]
     lists = {name: matching(names, columns, taken) for name, names in lists.items()}
+    if not lists["baseline"]:  # what effects are adjusted for was measured before the offer
+        lists["baseline"] = tuple(n for n in lists["covariates"] if _is_number(table.frame, n))
+        more = {name: value for name, value in more.items() if not name.startswith("baseline_")}
+    lists["compare_on"] = lists["compare_on"] or lists["covariates"]
     plan = trial_plan(
         tuple(outcomes), offer=offer, take_up=take_up or None, weights=tuple(weights), strata=tuple(strata),
         clusters=clusters or None, **lists, **more,
     )  # fmt: skip
     return Trial(read(table, plan))
+
+
+def _is_number(frame: pd.DataFrame, name: str) -> bool:
+    return name in frame.columns and frame[name].dtype.kind in "biuf"

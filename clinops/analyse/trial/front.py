@@ -12,7 +12,7 @@ from clinops.analyse.trial.estimates import Row, adjustment
 from clinops.analyse.trial.read import TrialData
 from clinops.define.trial import TrialPlan
 from clinops.results.front import FrontPage
-from clinops.results.result import Check, Column, Figure, Result
+from clinops.results.result import Check, Column, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ N = look.NUMBERS
 
 def verdict(plan: TrialPlan, row: Row, checks: Sequence[Check]) -> tuple[str, str]:
     """The label and the sentence: the first outcome's interval against no effect and the smallest worthwhile one."""
-    said = f"{plan.labels[0]}: " + words.interval(
-        row["estimate"], row["conf_low"], row["conf_high"], str(plan.units[0])
-    )
+    said = f"{plan.labels[0]}: " + look.interval(row["estimate"], row["conf_low"], row["conf_high"], str(plan.units[0]))
+    if few(plan, row):
+        return "too uncertain", f"{plan.labels[0]}: fewer than {plan.min_cell} persons of an arm have it; not shown."
     failed = [check.title for check in checks if check.passed is False]
     if failed:
         return "not interpretable", f"{said}; but {len(failed)} check(s) failed: {' '.join(failed)}"
@@ -37,7 +37,7 @@ def verdict(plan: TrialPlan, row: Row, checks: Sequence[Check]) -> tuple[str, st
     if not math.isfinite(low + high):
         return "not interpretable", f"The effect on {plan.labels[0]} cannot be estimated: {row['note']}."
     if plan.worthwhile is not None and max(abs(low), abs(high)) < plan.worthwhile:
-        size = words.number(plan.worthwhile)
+        size = look.number(plan.worthwhile)
         return (
             "no worthwhile difference",
             f"{said}; the whole interval is smaller than the smallest worth having, {size}.",
@@ -49,6 +49,17 @@ def verdict(plan: TrialPlan, row: Row, checks: Sequence[Check]) -> tuple[str, st
     good = high < 0 if plan.better[0] == "lower" else low > 0
     side = "better" if good else "worse"
     return "benefit" if good else "harm", f"{said}; the whole interval is on the {side} side."
+
+
+def few(plan: TrialPlan, row: Row) -> bool:
+    """Whether an arm has so few with, or without, the event that no number may rest on them."""
+    for arm in ("exposed", "comparator"):
+        events, persons = row[f"events_{arm}"], row[f"n_{arm}"]
+        if 0 < persons < plan.min_cell:
+            return True
+        if events is not None and (0 < events < plan.min_cell or 0 < persons - events < plan.min_cell):
+            return True
+    return False
 
 
 def main_table(plan: TrialPlan, rows: list[Row]) -> Result:
@@ -76,21 +87,21 @@ def strip(plan: TrialPlan, observational: list[Row], complier: list[Row]) -> Res
     crude = "Crude: participants v non-participants"
     labels = [(crude if row["method"] == CRUDE else f"Naive, after {row['method']}", row) for row in mine]
     labels.append(("Randomised: effect of taking part", fit))
-    frame = pd.DataFrame([
+    frame = look.counted(pd.DataFrame([
         {"label": label, "estimate": row["estimate"], "low": row["conf_low"], "high": row["conf_high"],
          **{n: row[n] for n in N}}
         for label, row in labels
-    ])  # fmt: skip
-    unit = str(plan.units[0])
+    ]))  # fmt: skip
+    unit = look.points(plan.units[0])
     options: dict[str, Any] = {"unit": unit, "null": 0.0, "better": plan.better[0] or None}
-    said = "; ".join(f"{label[0].lower()}{label[1:]} {words.number(row['estimate'])}" for label, row in labels)
+    said = "; ".join(f"{label[0].lower()}{label[1:]} {look.number(row['estimate'])}" for label, row in labels)
     columns = (
         Column("label", "Comparison"),
         Column("estimate", "Difference (95% CI)", "number1", unit, of=N, low="low", high="high"),
     )  # fmt: skip
     return Result(
         "strip", f"Chosen beside drawn: {plan.labels[0]}", frame, columns, sentence=f"{plan.labels[0]}: {said}.",
-        figure=Figure("strip", frame, options, counts=N, of=dict.fromkeys(("estimate", "low", "high"), N)),
+        figure=look.figure("strip", frame, options),
         alt=said,
     )  # fmt: skip
 
@@ -116,10 +127,12 @@ def facts(data: TrialData, take_up: list[Row]) -> dict[str, str]:
 
 def detectable_sentence(plan: TrialPlan, row: Row) -> str:
     """The smallest effect of the offer that could have been seen, beside the smallest worth having."""
+    if few(plan, row):
+        return ""
     worth = "nobody said which effect would be worth having"
     if plan.worthwhile is not None:
-        worth = f"the smallest worth having is {words.number(plan.worthwhile)}"
-    seen = f"{words.number(row['estimate'])} {plan.units[0]}".rstrip()
+        worth = f"the smallest worth having is {look.number(plan.worthwhile)}"
+    seen = f"{look.number(row['estimate'])} {look.points(plan.units[0])}".rstrip()
     return f"An effect of the offer of {seen} could have been seen (power 80%); {worth}."
 
 
@@ -128,6 +141,9 @@ def threats(plan: TrialPlan, checks: Sequence[Check], multiplicity: list[Row]) -
     found = [f"{check.title} No: {check.sentence} {check.why}" for check in checks if check.passed is False]
     if plan.assignment != "random":
         found.append("Nobody drew who is in which group; what was not measured is not adjusted for.")
+    known = next(check for check in checks if check.name == "known")
+    if known.passed and isinstance(known.observed, float) and known.observed < 0.05:
+        found.append(f"Some outcomes are known for more of one arm (smallest P {words.number(known.observed, 3)}).")
     many = len(multiplicity)
     if many > 1:
         found.append(f"{many} outcomes were tested; read the adjusted P values before any single one.")

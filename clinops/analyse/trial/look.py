@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from clinops.analyse import words
 from clinops.analyse.trial.estimates import Row
 from clinops.define.trial import TrialPlan
-from clinops.results.result import Column, Result
+from clinops.results.result import Column, Figure, Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CURRENCY = re.compile(r"^[A-Z]{3}(?![A-Za-z])")
-NUMBERS = ("n_exposed", "n_comparator")
+NUMBERS = ("n_exposed", "n_comparator", "events_exposed", "events_comparator")
+"""The counts that an estimate rests on; events only where an outcome counts them."""
 
 
 def currency_of(plan: TrialPlan) -> str:
@@ -44,7 +46,57 @@ def framed(plan: TrialPlan, rows: list[Row], spreads: dict[str, float] | None = 
         own = float(row.get("sd_comparator", math.nan))
         mean, difference = formats(plan, row, (spreads or {}).get(str(row.get("category")), own))
         made.append(row | {"format": mean, "format_difference": difference})
-    return pd.DataFrame(made)
+    return counted(pd.DataFrame(made))
+
+
+def counted(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give a frame its columns of counts as whole numbers, empty where there are none."""
+    import pandas as pd
+
+    for name in NUMBERS:
+        values = frame[name].tolist() if name in frame else [None] * len(frame)
+        frame[name] = pd.array([None if v is None or v != v else int(v) for v in values], dtype="Int64")
+    return frame
+
+
+def figure(kind: str, data: pd.DataFrame, options: dict[str, Any], *, silent: bool = False) -> Figure:
+    """A figure of estimates whose counts disclosure control sees; where silent, none of them is drawn.
+
+    Events are drawn beside persons only where every row has them.
+    """
+    known = [name for name in NUMBERS if data[name].notna().any()]
+    data = data.drop(columns=[name for name in NUMBERS if name not in known]).reset_index(drop=True)
+    quiet = [name for name in known if silent or (name.startswith("events_") and data[name].isna().any())]
+    for arm in ("exposed", "comparator"):
+        if f"events_{arm}" in quiet:
+            data[f"others_{arm}"] = data[f"n_{arm}"] - data[f"events_{arm}"]
+    data = data.rename(columns={name: name.replace("n_", "persons_").replace("events_", "cases_") for name in quiet})
+    counts = tuple(name for name in data.columns if name.endswith(("_exposed", "_comparator")))
+    return Figure(kind, data, options, counts=counts, of=dict.fromkeys(("estimate", "low", "high"), counts))
+
+
+def points(unit: str | None) -> str:
+    """The unit of a difference: percent differ by percentage points."""
+    return "percentage points" if unit == "%" else str(unit or "")
+
+
+def places(*values: float) -> int:
+    """Decimals of numbers that a sentence says together: none from 100 on, three below 1."""
+    most = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    return 0 if most >= 100 else 1 if most >= 10 else 2 if most >= 1 else 3
+
+
+def number(value: float) -> str:
+    """A number in a sentence, by its own size."""
+    return words.number(value, places(value))
+
+
+def interval(estimate: float, low: float, high: float, unit: str | None = None) -> str:
+    """An estimate in a sentence with its unit and its interval, all to the same precision."""
+    digits = places(estimate, low, high)
+    shown = [words.number(value, digits) for value in (estimate, low, high)]
+    said = points(unit)
+    return f"{shown[0]}{f' {said}' if said else ''} (95% CI {shown[1]} to {shown[2]})"
 
 
 def unit_columns(frame: pd.DataFrame) -> tuple[tuple[Column, ...], str]:
@@ -66,7 +118,7 @@ def difference_column(plan: TrialPlan, label: str, unit: str = "", spanner: str 
 def value_column(plan: TrialPlan, arm: str, label: str, spanner: str, spread: bool = True) -> Column:
     """An arm's mean, with its standard deviation where the row's format shows one."""
     return Column(
-        f"value_{arm}", label, "mean", currency_of(plan), spanner, of=f"n_{arm}", format_by="format",
+        f"value_{arm}", label, "mean", currency_of(plan), spanner, of=(f"n_{arm}", f"events_{arm}"), format_by="format",
         spread=f"sd_{arm}" if spread else None,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clinops.analyse.trial.estimates import Row, common, fit_take_up, fitted, noted
+from clinops.analyse.trial.estimates import Row, common, events, fit_take_up, fitted, noted
 from clinops.analyse.trial.read import TrialData, design_of
 from clinops.stats.glm import Floats
 from clinops.stats.linear import inference, linear, weighted_mean_sd
@@ -40,7 +40,7 @@ def _outcome(data: TrialData, j: int) -> list[Row]:
         "analysis": OBSERVATIONAL, "exposed": TAKERS, "comparator": OTHERS, "scale": "mean difference",
         "estimand": "difference between participants and non-participants; they chose", "n_exposed": int(t.sum()),
         "n_comparator": int((1 - t).sum()),
-    }  # fmt: skip
+    } | events(y, t == 1, t == 0)  # fmt: skip
     for name, arm in (("exposed", t == 1), ("comparator", t == 0)):
         base[f"value_{name}"], base[f"sd_{name}"] = weighted_mean_sd(y[arm], w[arm])
     base["value_all"] = weighted_mean_sd(y, w)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clinops.analyse.trial.estimates import Row, common, estimand, noted
+from clinops.analyse.trial.estimates import Row, common, estimand, events, noted
 from clinops.analyse.trial.read import TrialData, levels_of
 from clinops.stats.linear import LinearFit, joint_test, linear, wald, weighted_mean_sd
 
@@ -44,6 +44,7 @@ def _effects(data: TrialData, j: int, name: str, levels: list[tuple[str, np.ndar
     for k, (level, _) in enumerate(levels):
         here = rows & member[:, k]
         row = base | {"level": level, "p_interaction": interaction}
+        row |= events(data.outcomes[:, j], here & data.offered, here & ~data.offered)
         for arm, who in (("exposed", data.offered), ("comparator", ~data.offered)):
             used = here & who
             row[f"n_{arm}"] = int(used.sum())
