@@ -86,7 +86,11 @@ def read(file: Path, covariates: tuple[str, ...], plan: CostPlan) -> pd.DataFram
 
     if not file.is_file():
         raise DataError(f"There is no file {file.name}; give a CSV or Parquet file with {', '.join(NEEDED)}.")
-    frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={"person_id": "string"})
+    try:
+        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={"person_id": "string"})
+    except ValueError as problem:  # of pandas, of Arrow, and of text that is not UTF-8
+        said = str(problem).splitlines()[0].rstrip(".")
+        raise DataError(f"{file.name} cannot be read as a table: {said}. Give CSV (UTF-8) or Parquet.") from None
     for name in (*NEEDED, *covariates, *((plan.effect,) if plan.effect else ())):
         if name not in frame.columns:
             raise DataError(unknown(f"column of {file.name}", name, map(str, frame.columns)))

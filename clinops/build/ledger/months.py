@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
@@ -54,7 +56,7 @@ def upload(books: Books, people: pd.DataFrame) -> ir.Table:
 
     Raises
     ------
-    DataError : a column is missing.
+    DataError : a column is missing, or an id that cannot be one of the records.
     """
     import pyarrow as pa
 
@@ -64,7 +66,7 @@ def upload(books: Books, people: pd.DataFrame) -> ir.Table:
                 unknown("column of the people", name, map(str, people.columns), "Give " + ", ".join(NEEDED))
             )
     kind = books.claims.person_id.type()
-    person = people["person_id"].astype("int64" if kind.is_integer() else "string")
+    person = _whole(people["person_id"]) if kind.is_integer() else people["person_id"].astype("string")
     first = people["first_day"] if "first_day" in people.columns else pd.Series(-(2**30), index=people.index)
     dates = pd.to_datetime(people["index_date"]).to_numpy(dtype="datetime64[D]")
     table = pa.table({
@@ -75,3 +77,22 @@ def upload(books: Books, people: pd.DataFrame) -> ir.Table:
         "last_day": pa.array(people["last_day"].to_numpy(dtype="int64")),
     })  # fmt: skip
     return books.engine.upload(table, "ledger_people")
+
+
+def _whole(ids: pd.Series) -> pd.Series:
+    """Ids as whole numbers, which never pass through a float.
+
+    Raises
+    ------
+    DataError : one that is none.
+    """
+    if ids.dtype.kind in "iu":
+        return ids.astype("int64")
+    text = ids.astype("string").fillna("").str.strip()
+    odd = [one for one in text if not re.fullmatch(r"[+-]?\d{1,19}", one) or abs(int(one)) >= 2**63]
+    if odd:
+        raise DataError(
+            f"{len(odd):,} person_id of the people, such as {odd[0]!r}, are in no record: the records number their "
+            "persons in whole numbers."
+        )
+    return text.map(int).astype("int64")
