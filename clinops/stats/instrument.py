@@ -33,7 +33,7 @@ class InstrumentFit:
     first_stage_f : robust F of the instrument; with one instrument it is also the effective F.
     reduced_form : effect of the instrument on the outcome (intention to treat).
     ar_low, ar_high : ends of the Anderson-Rubin set, right however weak the instrument. ar_kind : "interval" (between
-        the ends), "outside" (all but what lies between them), "whole line", or "none" (not estimable).
+        the ends), "outside" (all but what lies between them), "whole line", or "none" (no effect fits, or no test).
     influence : (n,), what each row adds to the error of the estimate. factor : of the small sample.
     n, n_parameters, df, conf_level, se_kind : as in LinearFit. note : "" or what a reader must know.
     """
@@ -116,7 +116,9 @@ def two_stage_least_squares(
     pulls = np.column_stack([w * zz * (yy - reduced * zz), w * zz * (dd - first * zz)]) / szz
     cov = factor * cross_product(pulls, cluster, w)
     if not abs(szd) > 1e-10 * np.sqrt(szz * max(float(w @ dd**2), 1e-300)):
-        return _none(n, parameters, df, conf_level, kind, "The offer does not change the take-up.", (reduced, first))
+        return _none(
+            n, parameters, df, conf_level, kind, "The offer does not change the take-up.", (reduced, first), cov
+        )
     effect = szy / szd
     own = (w * zz * (yy - effect * dd) / szd)[:, None]
     variance = own_factor * cross_product(own, cluster, w)[0]
@@ -149,6 +151,8 @@ def anderson_rubin(
     b = -2 * (reduced * first - size * cov[0, 1])
     c = reduced**2 - size * cov[0, 0]
     root = b**2 - 4 * a * c
+    if a == 0 and b == 0 and c > 0:
+        return np.nan, np.nan, NONE  # take-up that never varies explains no effect of the offer
     if a == 0 or root < 0:  # a = 0 leaves a half-line, which a report cannot tell from the whole one
         return -np.inf, np.inf, LINE
     low, high = sorted((-b + sign * np.sqrt(root)) / (2 * a) for sign in (-1, 1))
@@ -168,18 +172,12 @@ def partial_out(columns: tuple[Floats, ...], X: Floats, w: Floats, code: Ints) -
 
 
 def _none(
-    n: int,
-    parameters: int,
-    df: float,
-    level: float,
-    kind: str,
-    note: str,
-    forms: tuple[float, float] = (np.nan, np.nan),
-) -> InstrumentFit:
-    """What is left to say when the offer moves nothing."""
+    n: int, parameters: int, df: float, level: float, kind: str, note: str,
+    forms: tuple[float, float] = (np.nan, np.nan), cov: Floats | None = None,
+) -> InstrumentFit:  # fmt: skip
+    """What is left to say when the offer moves nothing: no estimate, but a set where the offer varies."""
     reduced, first = forms
-    ends = (np.nan,) * 5
+    ar = (np.nan, np.nan, NONE) if cov is None else anderson_rubin(reduced, first, cov, df, level)
     return InstrumentFit(
-        *ends, first, np.nan, np.nan, reduced, np.nan, np.nan, NONE, np.zeros(0), np.nan, n, parameters, df,
-        level, kind, note,
-    )  # fmt: skip
+        *(np.nan,) * 5, first, np.nan, np.nan, reduced, *ar, np.zeros(0), np.nan, n, parameters, df, level, kind, note
+    )

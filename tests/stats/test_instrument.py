@@ -106,7 +106,9 @@ def test_a_strong_first_stage_bounds_the_set_and_a_weak_one_does_not() -> None:
 def test_an_offer_that_moves_nothing_has_no_effect_of_taking_part() -> None:
     y, z = np.arange(6.0), np.array([0.0, 1, 0, 1, 0, 1])
     nobody = two_stage_least_squares(y, np.zeros(6), z)
-    assert np.isnan(nobody.estimate) and "does not change" in nobody.note and nobody.ar_kind == "none"
+    assert np.isnan(nobody.estimate) and "does not change" in nobody.note and nobody.ar_kind == "whole line"
+    moved = two_stage_least_squares(10 * z + y / 100, np.zeros(6), z)
+    assert moved.ar_kind == "none"  # an offer that changes the outcome of people who never took part
     alike = two_stage_least_squares(y, np.ones(6), np.ones(6))
     assert np.isnan(alike.estimate) and "does not vary" in alike.note
     weak = fit_of(made(0, strength=0.0))
