@@ -8,12 +8,10 @@ from typing import ClassVar
 
 from clinops.define.base import Definition, choice, whole
 from clinops.define.fields import several
-from clinops.define.measures import COST_CATEGORIES
 from clinops.define.prices import Given, Prices, PriceSeries, prices
 from clinops.define.protocol import FEE_UNITS, PERSPECTIVES
 from clinops.errors import DefinitionError
 
-CATEGORIES = tuple(name for name in COST_CATEGORIES if name != "total")
 LONGEST = 120
 
 
@@ -28,7 +26,7 @@ class CategoryShare(Definition):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("cost category", self.category, CATEGORIES)
+        _category(self.category)
         if not 0 <= self.share <= 1:
             raise DefinitionError(f"The share of {self.category} is {self.share:g}; give a number from 0 to 1.")
 
@@ -84,7 +82,7 @@ class CostPlan(Definition):
         choice("perspective", self.perspective, PERSPECTIVES)
         choice("fee unit", self.fee_per, FEE_UNITS)
         for name in self.touchable:
-            choice("cost category that the programme can touch", name, CATEGORIES)
+            _category(name)
         if not 0 <= self.discount_rate < 1:
             raise DefinitionError(f"The discount rate is {self.discount_rate:g} a year; give 0 to 1, such as 0.03.")
         if self.fee is not None and self.fee < 0:
@@ -112,6 +110,18 @@ class CostPlan(Definition):
         if twice := {name for name in named if named.count(name) > 1}:
             raise DefinitionError(f"cashable names {', '.join(sorted(twice))} more than once; give one share each.")
 
+    def check_categories(self, known: Sequence[str]) -> None:
+        """Hold the categories that are named to those of a ledger.
+
+        Raises
+        ------
+        DefinitionError : one that the ledger does not have.
+        """
+        for name in self.touchable:
+            choice("cost category that the programme can touch", name, tuple(known))
+        for one in self.cashable:
+            choice("cost category of a cash share", one.category, tuple(known))
+
     def cash_share(self, category: str) -> float:
         """Return the share of a change in one category that leaves the budget as cash."""
         unnamed = 1.0 if self.perspective == "payer" else 0.0
@@ -121,6 +131,14 @@ class CostPlan(Definition):
     def cash_known(self) -> bool:
         """Whether anything can be said of cash: a payer's saving is cash unless he says otherwise."""
         return self.perspective == "payer" or bool(self.cashable)
+
+
+def _category(name: str) -> None:
+    """Refuse what cannot be a category; which ones there are the ledger knows."""
+    if name != name.lower().strip() or not name:
+        raise DefinitionError(f"The category {name!r} must be lower case and not blank, such as 'inpatient'.")
+    if name == "total":
+        raise DefinitionError("'total' is what the categories add up to; name single categories, such as 'inpatient'.")
 
 
 def cost_plan(

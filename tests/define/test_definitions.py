@@ -187,13 +187,20 @@ FULL = sound(
         "Offered", entry=co.first_eligible(visit), steps=(*shared, co.sex_is("female"), co.first(), *offered)
     ),
 )  # fmt: skip
+COSTS = co.cost_plan(price_year=2022, cashable={"inpatient": 0.3}, margin=0.3, thresholds=(0, 25))
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
 
 
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
-    seen = [*every_definition(FULL), *every_definition(PRICES), *every_definition(LEDGER), TRIAL]
+    seen = [
+        *every_definition(FULL),
+        *every_definition(PRICES),
+        *every_definition(LEDGER),
+        TRIAL,
+        *every_definition(COSTS),
+    ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
         name = dataclasses.fields(value)[0].name if dataclasses.fields(value) else "kind"

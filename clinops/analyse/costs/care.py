@@ -380,6 +380,7 @@ def cost_of_care(
         )
     source = records if isinstance(records, str | Path) and is_flat(records) else opened(records)
     book = ledger(source, rules=rules)
+    chosen.check_categories(book.books.rules.categories)
     if protocol is None:
         assert people is not None
         read = partial(people_rows, file=Path(people), names=tuple(names), covariates=tuple(covariates))

@@ -253,6 +253,20 @@ def test_claims_without_enrolment_or_money_are_refused(tmp_path: Path) -> None:
         care(tmp_path / "none", claims="person_id,service_date,category,allowed\n1,2019-01-01,pharmacy,5\n")
 
 
-def test_a_repr_tells_what_it_is(eight: CostOfCare) -> None:
+def test_categories_of_one_s_own(tmp_path: Path) -> None:
+    """A ledger may name its categories; a plan that names others is refused before anything is read."""
+    own = co.ledger_rules(currency="USD", categories=("ward", "emergency", "drugs"))
+    text = CLAIMS.replace("inpatient", "ward").replace("pharmacy", "drugs")
+    folder, people = flat(tmp_path / "records", claims=text), tmp_path / "people.csv"
+    with pytest.raises(DefinitionError, match=r"no cost category that the programme can touch 'inpatient'.*ward"):
+        cost_of_care(folder, co.cost_plan(horizon_months=3), people=people, rules=own)
+    plan = co.cost_plan(horizon_months=3, touchable=("ward",), cashable={"drugs": 0.5}, price_year=2022,
+                        price_index={2020: 1, 2021: 1, 2022: 1})  # fmt: skip
+    found = cost_of_care(folder, plan, people=people, rules=own, min_cell=1)
+    assert found.stake.touchable == 250 and found.rows.categories == ("emergency", "drugs", "ward")
+    assert "drugs 50%" in found.perspectives.notes[0]
+
+
+def test_parts_of_the_whole(eight: CostOfCare) -> None:
     assert isinstance(eight.front_page.results, tuple) and eight.study is None and eight.truth is None
     assert isinstance(eight.estimates, pd.DataFrame)
