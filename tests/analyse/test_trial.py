@@ -371,3 +371,21 @@ def test_one_armed_strata_can_be_kept_by_name(tmp_path: Path) -> None:
 def test_lists_are_settled_before_a_file_is_read() -> None:
     plan = trial_plan(("a", "b"), offer="z", families=["one"], weights=["w"])
     assert plan.families == ("one", "one") and plan.labels == ("a", "b") and plan.multipliers == (1.0, 1.0)
+
+
+def test_outcomes_that_are_known_for_everybody_pass_the_check(file: Path) -> None:
+    known = made(file).known
+    assert known.passed is True and known.observed == 1.0
+    broken = pd.read_csv(file)
+    broken.loc[broken.query("offer == 1").index[:60], "after"] = np.nan
+    broken.to_csv(file, index=False)
+    trial = made(file)
+    assert trial.known.passed is False and trial.front_page.verdict == "not interpretable"
+    assert "For whom is the outcome known?" in trial.front_page.conclusion
+
+
+def test_words_follow_the_assignment(file: Path) -> None:
+    trial = made(file, assignment="observed", take_up=None, subgroups=["female"], truncate_at=[99])
+    exhibits = [trial.front_page.main, trial.effects, trial.forest]
+    said = " ".join(str(one) for one in [*exhibits, trial.detectable, trial.subgroups, trial.truncation])
+    assert "ffect of the offer" not in said and "Difference" in said

@@ -128,7 +128,7 @@ def subgroups(plan: TrialPlan, rows: list[Row], take_up: list[Row], itt: list[Ro
         frame[name] = frame[name].astype("Int64")
     columns = [
         Column("who", "Subgroup"), Column("n_exposed", plan.offered, "count", "n"),
-        Column("n_comparator", plan.not_offered, "count", "n"), look.difference_column(plan, "Effect of the offer"),
+        Column("n_comparator", plan.not_offered, "count", "n"), look.difference_column(plan, look.contrast(plan)),
         Column("p_interaction", "P for interaction", "p", of=N),
     ]  # fmt: skip
     if take_up:
@@ -155,7 +155,7 @@ def _subgroup_picture(plan: TrialPlan, frame: pd.DataFrame) -> Figure:
     unit = look.points(plan.units[0])
     options = {
         "scale": "linear", "null": 0.0, "exposed": plan.offered, "comparator": plan.not_offered,
-        "xlabel": f"{plan.labels[0]}, effect of the offer{f' in {unit}' if unit else ''} (95% CI)",
+        "xlabel": f"{plan.labels[0]}, {look.contrast(plan).lower()}{f' in {unit}' if unit else ''} (95% CI)",
     }  # fmt: skip
     return look.figure("forest", data, options)
 
@@ -168,20 +168,21 @@ def detectable(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
     columns = [
         Column("measure", "Outcome"), *more, Column("n_exposed", plan.offered, "count", "n"),
         Column("n_comparator", plan.not_offered, "count", "n"),
-        Column("estimate", "Of the offer", "number1", look.currency_of(plan) or unit, "Detectable effect", of=N,
+        Column("estimate", look.contrast(plan), "number1", look.currency_of(plan) or unit, "Detectable", of=N,
                format_by="format_difference"),
-        Column("share", "Of the comparator's mean", "fraction", "", "Detectable effect", of=N),
-        Column("in_sd", "In SD", "number2", "", "Detectable effect", of=N),
+        Column("share", "Of the comparator's mean", "fraction", "", "Detectable", of=N),
+        Column("in_sd", "In SD", "number2", "", "Detectable", of=N),
     ]  # fmt: skip
     if frame["taking"].notna().any():
         columns.append(
-            Column("taking", "Of taking part", "number1", look.currency_of(plan) or unit, "Detectable effect", of=N,
+            Column("taking", "Effect of taking part", "number1", look.currency_of(plan) or unit, "Detectable", of=N,
                    format_by="format_difference")
         )  # fmt: skip
     row = rows[0]
+    what = "an effect of the offer" if plan.assignment == "random" else "a difference"
     size = f"{look.number(row['estimate'])} {look.points(row['unit'])}".rstrip()
     said = (
-        f"{row['measure']}: an effect of the offer of {size}"
+        f"{row['measure']}: {what} of {size}"
         f" ({100 * row['share']:.0f}% of the comparator's mean) would have been found with 80% power."
     )
     notes = ("From the standard error of the analysis itself: two-sided 5%, power 80%.",)
@@ -199,7 +200,7 @@ def truncation(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
         Column("method", "Values"),
         Column("cut", "Cut at", "number1", money, of="above", format_by="format_difference", missing="–"),
         Column("above", "Persons above", "percent", "n/all (%)", denominator="all"),
-        look.difference_column(plan, "Effect of the offer"), Column("p_value", "P", "p", of=N),
+        look.difference_column(plan, look.contrast(plan)), Column("p_value", "P", "p", of=N),
     )  # fmt: skip
     first = [row for row in rows if row["category"] == plan.outcomes[0]] or rows
     values = [row["estimate"] for row in first]

@@ -60,9 +60,9 @@ def known(plan: TrialPlan, rows: list[Row]) -> Check:
         Column("p_value", "P", "p", of=("events_exposed", "events_comparator")),
     )  # fmt: skip
     p = float(frame["p_value"].min())
-    said = f"{len(frame)} outcomes; " + (
-        "all are known for everybody." if math.isnan(p) else f"the smallest P of a difference is {_p(p)}."
-    )
+    if math.isnan(p) and (frame["value_exposed"] == frame["value_comparator"]).all():
+        p = 1.0  # everybody is known in both arms: nothing varies, so nothing differs
+    said = f"{len(frame)} outcomes; the smallest P of a difference is {_p(p)}."
     return Check(
         "known", "For whom is the outcome known?", frame, columns, sentence=said,
         observed=None if math.isnan(p) else p, threshold=FEW, passed=None if math.isnan(p) else p >= FEW,
@@ -139,8 +139,7 @@ def effects(plan: TrialPlan, rows: list[Row], multiplicity: list[Row]) -> Result
             Column(f"n_{arm}", "Persons", "count", "n", name),
             look.value_column(plan, arm, "Mean (SD)", name),
         ]
-    label = "Effect of the offer" if plan.assignment == "random" else "Difference"
-    columns += [look.difference_column(plan, label, unit), Column("p_value", "P", "p", of=N)]
+    columns += [look.difference_column(plan, look.contrast(plan), unit), Column("p_value", "P", "p", of=N)]
     if adjusted:
         columns.append(Column("p_adjusted", "Adjusted P", "p", of=N, missing="–"))
     title = (
@@ -191,7 +190,7 @@ def forest(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
     ]))  # fmt: skip
     figure = look.figure(
         "forest", data, {"scale": "linear", "null": 0.0, "exposed": plan.offered, "comparator": plan.not_offered,
-                         "xlabel": "Effect, standard deviations of the comparator (95% CI)"},
+                         "xlabel": f"{look.contrast(plan)}, standard deviations of the comparator (95% CI)"},
     )  # fmt: skip
     columns = (
         Column("label", "Outcome"), Column("n_exposed", plan.offered, "count", "n"),
@@ -199,9 +198,9 @@ def forest(plan: TrialPlan, rows: list[Row], itt: list[Row]) -> Result:
         Column("estimate", "Effect (95% CI)", "number2", "SD", of=N, low="low", high="high"),
     )  # fmt: skip
     some = int(((data["low"] > 0) | (data["high"] < 0)).sum())
-    said = f"{some} of {len(data)} intervals exclude no effect; about {0.05 * len(data):.1f} would by chance alone."
+    said = f"{some} of {len(data)} intervals exclude no difference; about {0.05 * len(data):.1f} would by chance alone."
     return Result(
-        "forest", "Effects of the offer on all outcomes", data, columns, sentence=said, figure=figure, alt=said
+        "forest", f"{look.contrast(plan)} on all outcomes", data, columns, sentence=said, figure=figure, alt=said
     )
 
 

@@ -70,10 +70,11 @@ def main_table(plan: TrialPlan, rows: list[Row]) -> Result:
         Column("measure", "Outcome"), *more,
         look.value_column(plan, "exposed", plan.offered, "", spread=False),
         look.value_column(plan, "comparator", plan.not_offered, "", spread=False),
-        look.difference_column(plan, "Effect of the offer" if plan.assignment == "random" else "Difference", unit),
+        look.difference_column(plan, look.contrast(plan), unit),
         Column("p_value", "P", "p", of=N),
     )  # fmt: skip
-    return Result("main", "Main results, everybody as offered", frame, columns, (f"Adjusted for: {adjustment(plan)}.",))
+    title = "Main results, everybody as offered" if plan.assignment == "random" else "Main results"
+    return Result("main", title, frame, columns, (f"Adjusted for: {adjustment(plan)}.",))
 
 
 def strip(plan: TrialPlan, observational: list[Row], complier: list[Row]) -> Result | None:
@@ -129,11 +130,12 @@ def detectable_sentence(plan: TrialPlan, row: Row) -> str:
     """The smallest effect of the offer that could have been seen, beside the smallest worth having."""
     if few(plan, row):
         return ""
-    worth = "nobody said which effect would be worth having"
+    worth = "nobody said what would be worth having"
     if plan.worthwhile is not None:
         worth = f"the smallest worth having is {look.number(plan.worthwhile)}"
     seen = f"{look.number(row['estimate'])} {look.points(plan.units[0])}".rstrip()
-    return f"An effect of the offer of {seen} could have been seen (power 80%); {worth}."
+    what = "An effect of the offer" if plan.assignment == "random" else "A difference"
+    return f"{what} of {seen} could have been seen (power 80%); {worth}."
 
 
 def threats(plan: TrialPlan, checks: Sequence[Check], multiplicity: list[Row]) -> tuple[str, ...]:

@@ -75,6 +75,11 @@ def figure(kind: str, data: pd.DataFrame, options: dict[str, Any], *, silent: bo
     return Figure(kind, data, options, counts=counts, of=dict.fromkeys(("estimate", "low", "high"), counts))
 
 
+def contrast(plan: TrialPlan) -> str:
+    """What a comparison of the arms is called: an effect only where the offer was drawn."""
+    return "Effect of the offer" if plan.assignment == "random" else "Difference"
+
+
 def points(unit: str | None) -> str:
     """The unit of a difference: percent differ by percentage points."""
     return "percentage points" if unit == "%" else str(unit or "")
