@@ -119,7 +119,8 @@ def trial_plan(outcomes: Sequence[str], **given: Any) -> TrialPlan:
     settled["subgroup_labels"] = _each(
         "subgroup_labels", given.get("subgroup_labels") or (), groups, groups, "subgroups"
     )
-    settled["labels"] = tuple(label or name for label, name in zip(settled["labels"], names, strict=True))
+    settled["labels"] = _told_apart(settled["labels"], names)
+    settled["baseline_labels"] = _told_apart(settled["baseline_labels"], base)
     lists = ("strata", "covariates", "subgroups", "baseline", "compare_on", "truncate_at")
     settled |= {name: tuple(settled.get(name) or ()) for name in lists}
     return TrialPlan(outcomes=names, **settled)
@@ -139,6 +140,13 @@ def _each(name: str, given: Sequence[Any], of: tuple[str, ...], default: Any, wh
             f'("" for none). {what.capitalize()}: {", ".join(of) or "none"}.'
         )
     return values
+
+
+def _told_apart(labels: tuple[str, ...], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels that are empty become their column's name; those that are not unique get it in brackets."""
+    filled = [label or column for label, column in zip(labels, columns, strict=True)]
+    pairs = zip(filled, columns, strict=True)
+    return tuple(f"{label} ({column})" if filled.count(label) > 1 else label for label, column in pairs)
 
 
 def _by_pattern(name: str, values: tuple[Any, ...], of: tuple[str, ...], default: Any) -> tuple[Any, ...]:

@@ -389,3 +389,8 @@ def test_words_follow_the_assignment(file: Path) -> None:
     exhibits = [trial.front_page.main, trial.effects, trial.forest]
     said = " ".join(str(one) for one in [*exhibits, trial.detectable, trial.subgroups, trial.truncation])
     assert "ffect of the offer" not in said and "Difference" in said
+
+
+def test_outcomes_of_one_name_are_told_apart() -> None:
+    plan = trial_plan(("cost_1", "cost_2", "days"), offer="z", labels=["cost_* -> Cost", "days -> "])
+    assert plan.labels == ("Cost (cost_1)", "Cost (cost_2)", "days")
