@@ -153,7 +153,8 @@ class CostOfCare:
     @cached_property
     def estimate_rows(self) -> list[dict[str, Any]]:
         """Every estimate as a row of the results schema, not yet protected."""
-        rows = horizon.horizon_rows(self.rows) + horizon.month_rows(self.rows) + describe.pmpm_rows(self.rows)
+        rows = horizon.horizon_rows(self.rows) + horizon.month_rows(self.rows) + horizon.death_rows(self.rows)
+        rows += describe.pmpm_rows(self.rows)
         rows += horizon.horizon_rows(horizon.crude(self.rows)) if self.rows.adjustment != "crude" else []
         rows += split.split_rows(self.rows, self.standard)
         rows += models.model_rows(self.rows) + horizon.censored_rows(self.rows)

@@ -149,6 +149,19 @@ def horizon_rows(rows: CostRows) -> list[Row]:
     return made
 
 
+def death_rows(rows: CostRows) -> list[Row]:
+    """How many died within the horizon, beside what they cost: the share of each arm, and the difference."""
+    from clinops.stats.weighted_effects import contrast
+
+    effect = contrast(rows.values(rows.died.astype(float)), "difference", cluster=rows.cluster, conf_level=LEVEL)[0]
+    counts = {f"events_{name}": int(rows.died[rows.arm(arm)].sum())
+              for arm, name in ((True, "exposed"), (False, "comparator"))}  # fmt: skip
+    return [
+        effect_row(rows, effect, scale="risk difference", unit="share of persons", analysis="deaths", measure="Death",
+                   method="as observed", **counts)
+    ]  # fmt: skip
+
+
 def month_rows(rows: CostRows) -> list[Row]:
     """The difference in cumulative cost at the end of each month."""
     from clinops.stats.weighted_effects import contrast

@@ -36,14 +36,17 @@ def effect_row(rows: CostRows, effect: Effect, *, scale: str, unit: str, **said:
 
 
 def person_counts(rows: CostRows) -> Row:
-    """What every row of a cost analysis says: who is in it, over what time, for whom the effect holds."""
+    """What every row of a cost analysis says: who is in it, over what time, for whom the effect holds.
+
+    Deaths have rows of their own: a cost does not rest on them, and would be hidden wherever they are few.
+    """
     row: Row = {
         "exposed": rows.names[0], "comparator": rows.names[1], "period": f"months 1 to {rows.horizon}",
         "estimand": rows.estimand, "adjustment": rows.adjustment, "role": "secondary", "conf_level": LEVEL,
     }  # fmt: skip
     for arm, name in ((True, "exposed"), (False, "comparator")):
         inside = rows.arm(arm)
-        row |= {f"n_{name}": int(inside.sum()), f"events_{name}": int(rows.died[inside].sum()),
+        row |= {f"n_{name}": int(inside.sum()),
                 f"person_days_{name}": float(rows.months[inside].sum() * 365.25 / 12)}  # fmt: skip
     return row
 

@@ -135,9 +135,10 @@ def test_estimates_are_in_the_one_long_schema(eight: CostOfCare) -> None:
     frame = eight.estimates
     assert len(estimates(eight.estimate_rows)) == len(frame)
     assert {"cost over the horizon", "cumulative cost", "cost per member-month", "price and use", "cost model",
-            "truncation", "decision", "cost-effectiveness"} == set(frame["analysis"])  # fmt: skip
+            "truncation", "decision", "cost-effectiveness", "deaths"} == set(frame["analysis"])  # fmt: skip
     assert set(frame["notebook"].fillna("")) == {""}
-    assert (frame["n_exposed"] == 4).all() and (frame["events_exposed"] == 1).all()
+    assert (frame["n_exposed"] == 4).all()
+    assert frame.set_index("analysis")["events_exposed"].dropna().to_dict() == {"deaths": 1}
 
 
 def test_terms_print_on_every_exhibit_of_money(eight: CostOfCare) -> None:
@@ -243,6 +244,11 @@ def test_few_deaths_among_many_are_not_told(tmp_path: Path) -> None:
     found = care(tmp_path, min_cell=11, claims=claims, enrolment=enrolment, people=people)
     text = "\n".join([str(found.front_page), *(f"{one}{one.to_csv()}" for one in found.exhibits)])
     assert "3 of 30" not in text and "3/30" not in text and "died among" not in found.cumulative.sentence
+    from clinops.results.long import protect_estimates
+
+    rows = protect_estimates(found.estimates)
+    assert rows[rows["analysis"] == "deaths"]["estimate"].isna().all()  # and nothing else is lost with it
+    assert rows[rows["analysis"] == "cost over the horizon"]["estimate"].notna().all()
     deaths = found.main.frame.set_index("line").loc["Deaths"]
     assert deaths[["value_exposed", "estimate", "low", "high", "events_exposed"]].isna().all()
     assert found.main.frame.set_index("line").loc["Cost of care over the horizon", "estimate"] == pytest.approx(

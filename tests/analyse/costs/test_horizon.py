@@ -213,8 +213,16 @@ def test_rows_pass_the_schema_and_the_last_month_is_the_horizon() -> None:
     for name in ("estimate", "std_error", "conf_low", "conf_high"):
         assert final[name] == pytest.approx(last[name], rel=1e-9)
     assert final["period"] == "months 1 to 3"
-    assert (made["events_exposed"] == int(rows.died[rows.exposed].sum())).all()
     assert last["se_kind"].endswith("clusters: person)")
+
+
+def test_deaths_have_a_row_of_their_own() -> None:
+    """Two of three died, and one of three; a cost row does not rest on them."""
+    rows = cost_rows([1, 1, 1, 0, 0, 0], np.ones((6, 1)), died=[1, 1, 0, 0, 0, 1])
+    row = estimates(horizon.death_rows(rows)).iloc[0]
+    assert (row["events_exposed"], row["events_comparator"]) == (2, 1)
+    assert [row["value_exposed"], row["value_comparator"], row["estimate"]] == pytest.approx([2 / 3, 1 / 3, 1 / 3])
+    assert estimates(horizon.horizon_rows(rows))["events_exposed"].isna().all()
 
 
 def test_the_primary_exhibit_has_the_deaths_and_the_observed_beside_the_cost() -> None:
