@@ -50,7 +50,7 @@ lint: $(DEV_STAMP) ## style, types and the direction of imports
 
 lock: ## print how to compile the locked requirements again (needs uv)
 	@echo 'uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \'
-	@echo '  pyproject.toml requirements-build.in --extra lab --extra postgres -o requirements.lock'
+	@echo '  pyproject.toml requirements-build.in --extra lab --extra postgres --extra documents -o requirements.lock'
 	@echo 'uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \'
 	@echo '  pyproject.toml requirements-build.in --extra dev -c requirements.lock -o requirements-dev.lock'
 

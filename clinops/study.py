@@ -464,7 +464,7 @@ class Study:
             self.protocol.title, self.exhibits, self.source, protocol=self.protocol, findings=self.findings,
             estimates=self.estimates,
             verdicts=({"label": "Verdict", "text": page.conclusion, "status": page.verdict},),
-            failed=tuple(c.title for c in page.failed), min_cell=self.protocol.min_cell,
+            failed=tuple(c.title for c in page.failed), min_cell=self.protocol.min_cell, page=page,
         )  # fmt: skip
         return write(made, folder)
 

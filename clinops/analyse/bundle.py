@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 from clinops.analyse.exhibits.gallery import RUN_FOLDER
 from clinops.define.findings import Findings
 from clinops.define.protocol import Protocol
+from clinops.results.front import FrontPage
 from clinops.results.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
+
+DOCUMENTS = "CLINOPS_DOCUMENTS"
+"""Set by the runner: the formats, apart by commas, in which the report is wanted besides HTML."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Bundle:
     verdicts : each with label, text and status, for the index of reports.
     failed : the checks that failed, in words.
     min_cell : counts from 1 to one less than this are hidden.
+    page : the first page; None where there is none.
     """
 
     title: str
@@ -41,6 +46,12 @@ class Bundle:
     verdicts: tuple[Mapping[str, str], ...] = ()
     failed: tuple[str, ...] = ()
     min_cell: int = 11
+    page: FrontPage | None = None
+
+
+def documents_asked() -> tuple[str, ...]:
+    """The formats in which the runner wants the report besides HTML."""
+    return tuple(filter(None, os.environ.get(DOCUMENTS, "").split(",")))
 
 
 def write(bundle: Bundle, folder: str | Path | None = None) -> Path | None:
@@ -65,5 +76,6 @@ def write(bundle: Bundle, folder: str | Path | None = None) -> Path | None:
     return exit_.write(
         target, results=bundle.exhibits, estimates=bundle.estimates, protocol=bundle.protocol,
         source_identity=bundle.source.identity_at(bundle.min_cell), summary=summary, lint=lint,
-        min_cell=bundle.min_cell,
+        min_cell=bundle.min_cell, page=bundle.page,
+        documents=documents_asked(),
     )  # fmt: skip

@@ -66,11 +66,11 @@ def _verdict(result: Result) -> dict[str, str] | None:
     shape, word = result.verdict.split(" ", 1)
     return {
         "state": STATES[result.passed], "shape": shape, "word": word, "why": result.why,
-        "held": _held(result),
+        "held": held(result),
     }  # fmt: skip
 
 
-def _held(check: Check) -> str:
+def held(check: Check) -> str:
     """Return "observed 0.08, threshold 0.1", of what there is."""
     parts = (("observed", check.observed), ("threshold", check.threshold))
     return ", ".join(f"{name} {_value(value)}" for name, value in parts if value is not None)
@@ -90,7 +90,7 @@ def to_text(result: Result) -> str:
     if result.banner:
         head.insert(0, f"[{result.banner}]")
     if isinstance(result, Check):
-        head.append(f"{result.verdict} ({_held(result)})" if _held(result) else result.verdict)
+        head.append(f"{result.verdict} ({held(result)})" if held(result) else result.verdict)
     if result.sentence:
         head.append(textwrap.fill(result.sentence, 110))
     return "\n".join([*head, "", table.to_text(result)])

@@ -34,6 +34,8 @@ def write(
     summary: Mapping[str, Any],
     lint: Sequence[Mapping[str, Any]] = (),
     min_cell: int = 11,
+    page: FrontPage | None = None,
+    documents: Sequence[str] = (),
 ) -> Path:
     """Write results, tables, figures, protocol and summary of a run into a folder.
 
@@ -47,11 +49,13 @@ def write(
     summary : title, data, date_range, synthetic, verdicts (label, text, status) and what else is known.
     lint : findings of the protocol, as JSON values.
     min_cell : the smallest count shown.
+    page : the first page, which documents open with.
+    documents : "docx" and "pdf": the exhibits once more as report.docx and report.pdf.
 
     Returns
     -------
     The folder, holding results.parquet, results.csv, protocol.json, source.json, summary.json,
-    tables/<name>.csv and .html, figures/<name>.svg and .png.
+    tables/<name>.csv and .html, figures/<name>.svg and .png, and the documents that were asked for.
 
     Raises
     ------
@@ -70,6 +74,8 @@ def write(
     _put(target / "results.csv", text_of(frame, spreadsheet_safe=True))
     for name, result in exhibits.items():
         _exhibit(target, name, result)
+    first = None if page is None else protect(page, min_cell)
+    _documents(target, str(summary.get("title", "")), first, tuple(exhibits.values()), documents)
     _put(target / "protocol.json", _json(_protocol(protocol, lint)))
     _put(target / "source.json", _json(_without_paths(source_identity)))
     _put(target / "summary.json", _json({"disclosure": STAMP, **summary}))
@@ -107,6 +113,18 @@ def _exhibit(target: Path, name: str, result: Result) -> None:
         drawn = figures.draw(result.figure, banner=result.banner)
         (target / "figures" / f"{name}.svg").write_bytes(figures.svg(drawn))
         (target / "figures" / f"{name}.png").write_bytes(figures.png(drawn))
+
+
+def _documents(
+    target: Path, title: str, page: FrontPage | None, exhibits: tuple[Result, ...], formats: Sequence[str]
+) -> None:  # fmt: skip
+    """Write the report in other formats, from the same exhibits."""
+    if not formats:
+        return
+    documents = importlib.import_module("clinops.render.documents")
+    made = importlib.import_module("clinops.render.documents.blocks").blocks(title, STAMP, page, exhibits)
+    for name in documents.check(formats):
+        (target / f"report.{name}").write_bytes(documents.write(name, made))
 
 
 def _protocol(protocol: Any, lint: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

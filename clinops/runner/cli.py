@@ -60,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
             options.jobs,
             options.replace,
             options.timeout,
+            tuple(options.document),
         )
     )
     say(f"{plan.notebook.name}: running")
@@ -191,6 +192,10 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--run-id", metavar="ID", help="name of the report's folder (default: NOTEBOOK-HASH)")
     parser.add_argument("--title", help="title in the list of reports (default: the notebook's heading)")
     parser.add_argument("--replace", action="store_true", help="replace a report of the same id")
+    parser.add_argument(
+        "--document", action="append", default=[], metavar="FORMAT",
+        help="write the report as docx or pdf besides (repeatable)",
+    )  # fmt: skip
     parser.add_argument(
         "--jobs", type=_positive(int), default=0, metavar="N", help="cores the notebook may use (default: all)"
     )

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from clinops.errors import RunError
+from clinops.render.documents import check as check_documents
 from clinops.runner import manifest as record
 from clinops.runner.execute import Failure, Outcome, execute
 from clinops.runner.kinds import Value
@@ -52,6 +53,7 @@ class Request:
     jobs: int = 0
     replace: bool = False
     timeout: float | None = None
+    documents: tuple[str, ...] = ()
     start: Path = field(default_factory=Path.cwd)
 
 
@@ -83,10 +85,11 @@ def prepare(request: Request) -> Plan:
     Raises
     ------
     ParameterError
-        Unknown notebook or parameter, wrong type, impossible value, missing file.
+        Unknown notebook or parameter, wrong type, impossible value, missing file; a document that cannot be written.
     RunError
         Bad run id, a report of that id exists, or the output folder cannot be written.
     """
+    check_documents(request.documents)
     notebook = load(request.notebook, request.start)
     values = values_for(notebook.parameters, request.given, notebook.name, request.start, notebook.workdir)
     out = request.start / request.out if request.out else notebook.workdir / "reports"
@@ -170,12 +173,13 @@ def _perform(plan: Plan, work: Path, on_cell: Callable[[int, int], None]) -> Pat
         "CLINOPS_RUN_DIR": str(work.absolute()),
         "CLINOPS_JOBS": str(plan.jobs),
         "CLINOPS_NOTEBOOK": plan.notebook.name,
+        "CLINOPS_DOCUMENTS": ",".join(plan.request.documents),
     }
     outcome = execute(
         plan.notebook, plan.values, work, variables=variables, timeout=plan.request.timeout, on_cell=on_cell
     )
     outcome.node = scrub_tree(outcome.node)
-    failure = outcome.failure or _incomplete(work)
+    failure = outcome.failure or _incomplete(work, plan.request.documents)
     _retitle(work / "summary.json", plan.request.title)
     run_id, protocol_hash = _identify(plan, work)
     target = plan.out / run_id
@@ -193,8 +197,11 @@ def _perform(plan: Plan, work: Path, on_cell: Callable[[int, int], None]) -> Pat
     return target
 
 
-def _incomplete(work: Path) -> Failure | None:
+def _incomplete(work: Path, asked: tuple[str, ...]) -> Failure | None:
     """A run that wrote its protocol has promised results; one that made no library call has not."""
+    absent = [name for name in asked if (work / "results.parquet").exists() and not (work / f"report.{name}").exists()]
+    if absent:
+        return Failure("incomplete", f"Incomplete: report.{absent[0]} was asked for and not written")
     if (work / "protocol.json").exists() and not (work / "results.parquet").exists():
         return Failure("incomplete", "Incomplete: the notebook wrote a protocol but no results (results.parquet)")
     for name in ("protocol.json", "source.json", "summary.json"):

@@ -283,6 +283,30 @@ def test_rich_draws_into_a_file() -> None:
     assert "run" in out.getvalue()
 
 
+def test_python_docx_writes_a_table_that_reads_back() -> None:
+    from docx import Document
+
+    made, out = Document(), io.BytesIO()
+    made.add_table(rows=1, cols=1).cell(0, 0).text = "$1 to $2"
+    made.save(out)
+    assert Document(io.BytesIO(out.getvalue())).tables[0].cell(0, 0).text == "$1 to $2"
+
+
+def test_reportlab_and_pypdf_agree_on_a_line() -> None:
+    from pypdf import PdfReader
+    from reportlab.pdfgen.canvas import Canvas
+
+    def drawn() -> bytes:
+        out = io.BytesIO()
+        canvas = Canvas(out, invariant=1)
+        canvas.drawString(72, 72, "$1 to $2")
+        canvas.save()
+        return out.getvalue()
+
+    assert drawn() == drawn()
+    assert PdfReader(io.BytesIO(drawn())).pages[0].extract_text().strip() == "$1 to $2"
+
+
 def test_psycopg_has_its_own_library() -> None:
     import psycopg
     from psycopg import sql

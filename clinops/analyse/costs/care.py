@@ -321,7 +321,7 @@ class CostOfCare:
             page.title, self.exhibits, self.source, protocol=None if study is None else study.protocol,
             findings=None if study is None else study.findings, estimates=self.estimates,
             verdicts=({"label": "Verdict", "text": page.conclusion, "status": page.verdict},),
-            failed=tuple(check.title for check in page.failed), min_cell=self._gallery.min_cell,
+            failed=tuple(check.title for check in page.failed), min_cell=self._gallery.min_cell, page=page,
         )  # fmt: skip
         return write(made, folder)
 

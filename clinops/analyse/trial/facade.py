@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.bundle import documents_asked
 from clinops.analyse.exhibits.gallery import RUN_FOLDER, Gallery
 from clinops.analyse.trial import arms, comparisons, estimates, exhibits, front, observational, robustness, subgroups
 from clinops.analyse.trial.estimates import Row
@@ -211,7 +212,7 @@ class Trial:
         }  # fmt: skip
         return bundle.write(
             target, results=self.exhibits, estimates=self.estimates, protocol=plan, source_identity=identity,
-            summary=summary, min_cell=plan.min_cell,
+            summary=summary, min_cell=plan.min_cell, page=page, documents=documents_asked(),
         )  # fmt: skip
 
     def __str__(self) -> str:
