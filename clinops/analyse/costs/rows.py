@@ -215,13 +215,13 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
     from clinops.analyse.money import fee_units
     from clinops.analyse.months import anniversary_days
 
+    _check(study.protocol, plan)
     data: Dataset = study.data
     adjusted = study.adjusted
     index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
     reach = anniversary_days(index, plan.horizon_months)
     end = study.protocol.follow_up.window.end
     if end is not None:
-        _reaches(end, plan.horizon_months)
         # A year of 365 days and twelve months that hold a 29 February are the same horizon.
         reach = np.minimum(reach, end)
     outcomes = data.outcomes
@@ -250,9 +250,16 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
     )  # fmt: skip
 
 
-def _reaches(end: int, months: int) -> None:
-    """Refuse a horizon beyond the protocol's follow-up: cost that nobody watched would count as none."""
-    if end * 12 // 365 >= months:
+def _check(protocol: Any, plan: CostPlan) -> None:
+    """Refuse before anything is read an unknown effect, and a horizon beyond the protocol's follow-up.
+
+    What a person cost after the last day that anybody watched would count as nothing.
+    """
+    named = [m.name for m in protocol.outcomes]
+    if plan.effect and plan.effect not in named:
+        raise DefinitionError(unknown("outcome to set money against", plan.effect, named))
+    end, months = protocol.follow_up.window.end, plan.horizon_months
+    if end is None or end * 12 // 365 >= months:
         return
     fits = f"ask for {end * 12 // 365} months, or " if end * 12 // 365 else ""
     raise DefinitionError(
@@ -292,10 +299,12 @@ def _fee_unit(fee_per: str, activation: bool) -> str:
 def _effect(study: Any, plan: CostPlan) -> Floats | None:
     if not plan.effect:
         return None
-    known = {m.name: m for m in study.protocol.outcomes if study.data.has(m)}
-    if plan.effect not in known:
-        raise DefinitionError(unknown("outcome to set money against", plan.effect, known))
-    measure = known[plan.effect]
+    measure = next(m for m in study.protocol.outcomes if m.name == plan.effect)
+    if not study.data.has(measure):
+        raise DataError(
+            f"The outcome to set money against, {plan.effect!r}, could not be measured in these records. Name another "
+            "(effect=), or none."
+        )
     value: Floats = study.data.column(measure)
     if missing := int((~np.isfinite(value)).sum()):
         raise DataError(

@@ -187,9 +187,10 @@ def test_a_leap_year_is_the_same_horizon_as_a_window_of_365_days() -> None:
     ],
 )
 def test_a_horizon_beyond_the_follow_up_is_refused(end: int, months: int, said: str) -> None:
-    """Months that nobody watched would count as months that cost nothing."""
+    """Months that nobody watched would count as months that cost nothing; nothing is read to find that out."""
+    unread = SimpleNamespace(protocol=study(end).protocol)
     with pytest.raises(DefinitionError, match=said):
-        study_rows(study(end, follow_up={"end_day": end}), CLAIM, co.cost_plan(horizon_months=months))
+        study_rows(unread, CLAIM, co.cost_plan(horizon_months=months))
 
 
 @pytest.mark.parametrize(("end", "months"), [(365, 12), (183, 6), (730, 24), (None, 36), (365, 1)])
@@ -241,6 +242,10 @@ def test_the_effect_is_turned_so_that_more_is_better() -> None:
 def test_an_effect_that_is_unknown_or_missing_is_refused_by_name() -> None:
     with pytest.raises(DefinitionError, match=r"no outcome to set money against 'Days at hom'.*'Days at home'"):
         study_rows(study(), CLAIM, co.cost_plan(effect="Days at hom"))
+    gone = study()
+    gone.data = gone.data.with_outcomes(gone.data.outcomes.drop(columns=HOME.id))
+    with pytest.raises(DataError, match="'Days at home', could not be measured in these records"):
+        study_rows(gone, CLAIM, co.cost_plan(effect="Days at home"))
     with pytest.raises(DataError, match="'Days at home', is missing for 1 of 4 persons"):
         study_rows(study(home=[360.0, NAN, 300, 365]), CLAIM, co.cost_plan(effect="Days at home"))
 
