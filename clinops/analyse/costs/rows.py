@@ -47,7 +47,8 @@ class CostRows:
     fee_each, fee_unit : what one fee is, None where it differs, and what it is for ("activated person").
     fee_units : (n,) how many such fees fall due; None where that is not known.
     years : calendar years of service of their claims.
-    effect : (n,) the outcome that money is set against; None for none.
+    effect : (n,) the outcome that money is set against; None for none. effect_over : its days, where they are not
+        those of the horizon.
     names : of the exposed and of the comparator. estimand, adjustment : in words; target : the estimand by its code.
     currency : code. basis : perspective, amount, currency and price year in words, for every exhibit.
     notes : what a reader must know of the rows.
@@ -81,6 +82,7 @@ class CostRows:
     fee_unit: str = "exposed person"
     fee_units: Floats | None = None
     effect: Floats | None = None
+    effect_over: str = ""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -246,7 +248,7 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
         propensity=None if adjusted.known_weights else adjusted.propensity,
         fee=None if units is None or fee is None else fee * units, fee_each=fee, fee_units=units,
         fee_unit=_fee_unit(fee_per, since is not None),
-        effect=_effect(study, plan),
+        effect=_effect(study, plan), effect_over=_effect_over(study.protocol, plan),
     )  # fmt: skip
 
 
@@ -294,6 +296,14 @@ def _fee_unit(fee_per: str, activation: bool) -> str:
     if fee_per == "person-month":
         return "started month"
     return "activated person" if activation else "exposed person"
+
+
+def _effect_over(protocol: Any, plan: CostPlan) -> str:
+    """Over which days the effect is counted, where that is not the horizon of the cost."""
+    window = next((m.window for m in protocol.outcomes if m.name == plan.effect), None)
+    if window is None or (window.end is not None and window.end * 12 // 365 == plan.horizon_months):
+        return ""
+    return str(window)
 
 
 def _effect(study: Any, plan: CostPlan) -> Floats | None:

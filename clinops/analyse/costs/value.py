@@ -68,7 +68,9 @@ def value_table(at: Stake, effect: str, unit: str) -> Result:
         f"{at.rows.basis}. Intervals: percentiles of {at.plan.replicates} one-step bootstrap replicates of the same "
         f"persons, drawn within the arms. A gain is good whatever the outcome's own direction. {_discounting(at)}",
         "A ratio stands only where more effect costs more, or less costs less; a negative ratio says nothing.",
-    )
+        *((f"The effect is over {over}, the cost over {at.rows.horizon} months: their ratio sets different times "
+           "against each other.",) if (over := at.rows.effect_over) else ()),
+    )  # fmt: skip
     return Result("cost_value", f"Cost against effect: {effect}", frame, columns, notes, said)
 
 

@@ -239,6 +239,14 @@ def test_the_effect_is_turned_so_that_more_is_better() -> None:
     assert study_rows(cost, CLAIM, co.cost_plan()).effect is None
 
 
+@pytest.mark.parametrize(
+    ("end", "months", "over"), [(365, 12, ""), (365, 6, "days 1 to 365"), (730, 24, "days 1 to 365")]
+)
+def test_an_effect_over_other_days_than_the_cost_is_told(end: int, months: int, over: str) -> None:
+    plan = co.cost_plan(horizon_months=months, effect="Days at home")
+    assert study_rows(study(end, follow_up={"end_day": end}), CLAIM, plan).effect_over == over
+
+
 def test_an_effect_that_is_unknown_or_missing_is_refused_by_name() -> None:
     with pytest.raises(DefinitionError, match=r"no outcome to set money against 'Days at hom'.*'Days at home'"):
         study_rows(study(), CLAIM, co.cost_plan(effect="Days at hom"))

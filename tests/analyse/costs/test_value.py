@@ -146,3 +146,10 @@ def test_rows_pass_the_schema() -> None:
     made = estimates(value.value_rows(arms_of((150, 100), (12, 10)), "Days at home", UNIT))
     assert set(made["analysis"]) == {"cost-effectiveness"}
     assert made.set_index("measure").loc[RATIO, "unit"] == "USD per day at home"
+
+
+def test_an_effect_over_other_days_is_said() -> None:
+    at = arms_of((150, 100), (12, 10))
+    assert not [note for note in table(at).notes if "different times" in note]
+    other = at_stake(replace(at.rows, effect_over="days 1 to 365"), thresholds=(1,))
+    assert "The effect is over days 1 to 365, the cost over 1 months" in table(other).notes[-1]
