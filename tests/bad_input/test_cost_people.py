@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 import clinops as co
 from clinops.errors import ClinopsError, DataError
+from clinops.worlds import write
 from tests.conftest import tiny
+
+ROOT = Path(__file__).parents[2]
 
 MONEY = [
     {"person": p, "event": p, "domain": "Visit", "allowed": 100 * p, "id": p} for p in range(1, 5)
@@ -33,6 +39,33 @@ def test_records_and_a_file_of_persons(any_source, tmp_path):
     assert found.rows.total.tolist() == [100, 200, 300, 400] and found.rows.categories == ("inpatient",)
     assert found.rows.died.tolist() == [False, True, False, False] and found.rows.complete.all()
     assert found.effects.frame["n_exposed"].isna().all()  # two persons an arm
+
+
+def test_plan_periods_that_end_before_observation_does(tmp_path):
+    """Of a simulated programme one person loses his plan 100 days in: no claim and no month of his counts after it."""
+    write(tmp_path / "world", persons=800, seed=3)
+    records, truth = tmp_path / "world" / "omop", pd.read_parquet(tmp_path / "world" / "truth.parquet")
+    who = int(truth["person_id"].iloc[0])
+    index = pd.Timestamp(truth["index_date"].iloc[0])
+    plans = pd.read_parquet(records / "payer_plan_period.parquet")
+    end = pd.to_datetime(plans["payer_plan_period_end_date"])
+    start = pd.to_datetime(plans["payer_plan_period_start_date"])
+    his = plans["person_id"] == who
+    last = index + pd.Timedelta(days=100)
+    plans.loc[his & (end > last), "payer_plan_period_end_date"] = last.date()
+    plans = plans[~(his & (start > last))]
+    plans.to_parquet(records / "payer_plan_period.parquet")
+    protocol = co.protocol.read(ROOT / "data" / "protocols" / "remote_care_programme.json").vary(adjust=co.crude())
+    rows = co.cost_of_care(records, co.cost_plan(), protocol=protocol).rows
+    at = rows.cluster.tolist().index(who)
+    assert rows.last_day[at] == 100 and not rows.complete[at] and rows.months[at] < 4
+    whole = co.cost_of_care(
+        records, co.cost_plan(), protocol=protocol, rules=co.ledger_rules(enrolment="observation periods")
+    ).rows
+    assert whole.last_day[at] > 100 and whole.total[at] >= rows.total[at]
+    plans[plans["person_id"] != who].to_parquet(records / "payer_plan_period.parquet")
+    with pytest.raises(DataError, match=r"1 of .* persons are not enrolled on their index date by the ledger"):
+        co.cost_of_care(records, co.cost_plan(), protocol=protocol)
 
 
 @pytest.mark.parametrize("who", ["A1", "1.5", "12345678901234567890123", "9300000000000000000"])

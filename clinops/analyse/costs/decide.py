@@ -146,10 +146,11 @@ def waterfall(at: Stake) -> Result:
         Column("value", "Difference per person (95% CI)", "money", at.rows.currency, low="low", high="high", of=counts),
     )
     largest = min(lines[: len(at.rows.categories)], key=lambda line: line["value"])
+    where = f"the largest fall is in {largest['label'].lower()}, {words.number(largest['value'], 0)}"
+    where = where if largest["value"] < 0 else "no category of care falls"
     said = (
         f"{lines[-1]['label']}: {words.interval(lines[-1]['value'], lines[-1]['low'], lines[-1]['high'])} "
-        f"{at.rows.currency} per person; the largest fall is in {largest['label'].lower()}, "
-        f"{words.number(largest['value'], 0)}."
+        f"{at.rows.currency} per person; {where}."
     )
     options = {"currency": f"{at.rows.currency} per person", "basis": at.rows.basis}
     figure = Figure("waterfall", frame, options, counts=counts, of=dict.fromkeys(("value", "low", "high"), counts))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.months import months_covered
+from clinops.build.ledger.observed import observed
 from clinops.define.cost_plan import CostPlan
 from clinops.define.prices import CATEGORIES
 from clinops.errors import DataError, DefinitionError, unknown
@@ -233,6 +234,7 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
         row=np.arange(len(data)), first_day=outcomes["observed_from_day"].to_numpy(), reach=reach, death_day=death,
         last_day=np.fmin(np.minimum(data.end_day, reach), np.maximum(death, 0)).astype(int),
     )  # fmt: skip
+    people = _enrolled(ledger, people)
     fee, fee_per = _fee(study.protocol, plan)
     since = study.activation
     # Nobody's activation is more likely a gap in the records than a programme that cost nothing.
@@ -250,6 +252,26 @@ def study_rows(study: Any, ledger: Any, plan: CostPlan) -> CostRows:
         fee_unit=_fee_unit(fee_per, since is not None),
         effect=_effect(study, plan), effect_over=_effect_over(study.protocol, plan),
     )  # fmt: skip
+
+
+def _enrolled(ledger: Any, people: pd.DataFrame) -> pd.DataFrame:
+    """Hold follow-up to the ledger's enrolment: a month in which no claim would count must not count either.
+
+    Raises
+    ------
+    DataError : persons who are not enrolled on their index date.
+    """
+    first, until = observed(ledger.books, people)
+    if lost := int(np.isnan(until).sum()):
+        raise DataError(
+            f"{lost:,} of {len(people):,} persons are not enrolled on their index date by the ledger, so what they "
+            "cost is not known. Where periods of observation stand for enrolment, say "
+            "ledger_rules(enrolment='observation periods'); where the run-out is cut, end the index dates before it."
+        )
+    return people.assign(
+        first_day=np.maximum(people["first_day"], first).astype(int),
+        last_day=np.minimum(people["last_day"], until).astype(int),
+    )
 
 
 def _check(protocol: Any, plan: CostPlan) -> None:

@@ -143,6 +143,11 @@ def test_the_largest_fall_is_named() -> None:
     assert "the largest fall is in emergency, −100" in decide.waterfall(at_stake(rows)).sentence
 
 
+def test_where_every_category_rises_none_is_said_to_fall() -> None:
+    rows = cost_rows([1, 1, 0, 0], [[[10, 50]], [[30, 70]], [[0, 20]], [[20, 40]]])
+    assert decide.waterfall(at_stake(rows)).sentence.endswith("USD per person; no category of care falls.")
+
+
 # --- whose money --------------------------------------------------------------------------------
 
 

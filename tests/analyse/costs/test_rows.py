@@ -24,6 +24,7 @@ class Claims:
     """What `assemble` asks of a ledger: sums by row, month, year and category."""
 
     amount, currency = "allowed", "USD"
+    books: Any = (-1000.0, 2000.0)  # everybody is enrolled from here to there
 
     def __init__(self, *lines: tuple[int, int, int, str, float]) -> None:
         names = ["row", "month", "year", "category", "cost"]
@@ -33,6 +34,15 @@ class Claims:
     def costs_by_month(self, people: pd.DataFrame, months: int, before: int = 0) -> pd.DataFrame:
         self.people = people
         return self.frame[self.frame["month"].between(-before, months)]
+
+
+@pytest.fixture(autouse=True)
+def enrolled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The days of enrolment are what the claims say of everybody."""
+    monkeypatch.setattr(
+        "clinops.analyse.costs.rows.observed",
+        lambda books, people: tuple(np.broadcast_to(np.asarray(end, dtype=float), len(people)) for end in books),
+    )
 
 
 def persons(index: str = "2021-03-15", **columns: Any) -> pd.DataFrame:
@@ -203,6 +213,25 @@ def test_follow_up_ends_with_death_even_where_the_protocol_does_not_say_so() -> 
     rows = study_rows(study(follow_up={"death_day": [100.0, NAN, NAN, NAN]}), CLAIM, co.cost_plan())
     assert CLAIM.people["last_day"].tolist() == [100, 365, 365, 365]
     assert rows.months[0] == pytest.approx(3 + 8 / 30) and rows.died.tolist() == [True, False, False, False]
+
+
+def test_follow_up_ends_with_the_ledger_s_enrolment() -> None:
+    """A month in which no claim would count, since nobody was enrolled, must not count as cheap."""
+    claims = Claims((0, 1, 2021, "pharmacy", 1))
+    claims.books = (-30, [100, 365, 2000, 365])
+    rows = study_rows(study(), claims, co.cost_plan())
+    assert rows.last_day.tolist() == [100, 365, 365, 365] and rows.complete.tolist() == [False, True, True, True]
+    assert rows.months[0] == pytest.approx(3 + 8 / 30)
+    assert claims.people["first_day"].tolist() == [-30] * 4
+    # the month before the index date, 15 February to 14 March, was seen whole; what came before it for two days
+    assert rows.covered_before[0, -2:].tolist() == pytest.approx([2 / 31, 1])
+
+
+def test_who_is_not_enrolled_by_the_ledger_is_refused() -> None:
+    claims = Claims((0, 1, 2021, "pharmacy", 1))
+    claims.books = (-30, [NAN, 365, NAN, 365])
+    with pytest.raises(DataError, match=r"2 of 4 persons are not enrolled .*enrolment='observation periods'"):
+        study_rows(study(), claims, co.cost_plan())
 
 
 # --- fee and effect -----------------------------------------------------------------------------
