@@ -12,6 +12,7 @@ from clinops.analyse.costs import horizon
 from clinops.analyse.costs.rows import CostRows
 from clinops.results.schema import estimates
 from clinops.stats.weighted_effects import contrast
+from clinops.stats.weighting import balancing_weights
 from tests.analyse.costs.support import censored, cost_rows, random_costs, random_rows, scored, seeds
 from tests.support import oracle, oracle_csv
 
@@ -256,3 +257,25 @@ def test_the_table_by_category_adds_up_and_names_its_method() -> None:
         assert frame[name].iloc[:-1].sum() == pytest.approx(frame[name].iloc[-1], rel=1e-9)
     assert frame["ratio"].to_numpy() == pytest.approx((frame["value_exposed"] / frame["value_comparator"]).to_numpy())
     assert horizon.METHOD in table.notes[0]
+
+
+@pytest.mark.parametrize("estimand", ["att", "ate", "ato"])
+def test_what_a_score_s_coefficients_do_to_a_censored_mean_is_its_numerical_derivative(estimand: str) -> None:
+    """The influence of the score is bread times the derivative of each mean; here the derivative by differences."""
+    rows = scored(censored(random_rows(11, n=120), 11), 11, estimand)
+    fit, made = rows.propensity, rows.balancing
+    plain = horizon.category_values(replace(rows, balancing=None, propensity=None))
+    carried = horizon.category_values(rows).influence - plain.influence
+    logit = np.log(fit.score / (1 - fit.score))
+
+    def mean(shift: np.ndarray) -> np.ndarray:
+        score = 1 / (1 + np.exp(-(logit + fit.design @ shift)))
+        again = balancing_weights(score, rows.exposed, estimand=estimand)
+        return horizon.category_values(replace(rows, weights=again.weights, balancing=None, propensity=None)).value
+
+    step = 1e-5
+    slopes = np.stack([
+        (mean(step * one) - mean(-step * one)) / (2 * step) for one in np.eye(fit.design.shape[1])
+    ])  # fmt: skip
+    wanted = np.einsum("np,paq->anq", np.stack([fit.influence(one) for one in np.eye(len(slopes))], axis=1), slopes)
+    assert made is not None and carried == pytest.approx(wanted, rel=1e-4, abs=1e-6 * np.abs(wanted).max())
