@@ -279,3 +279,32 @@ def test_what_a_score_s_coefficients_do_to_a_censored_mean_is_its_numerical_deri
     ])  # fmt: skip
     wanted = np.einsum("np,paq->anq", np.stack([fit.influence(one) for one in np.eye(len(slopes))], axis=1), slopes)
     assert made is not None and carried == pytest.approx(wanted, rel=1e-4, abs=1e-6 * np.abs(wanted).max())
+
+
+def test_estimators_for_persons_who_leave_early_are_the_oracle_s() -> None:
+    """Six persons, and the same at twice their costs: each method's mean, and its negative as the difference."""
+    wanted = oracle(SMALL)["expected"]["estimates"]
+    frame = estimates(horizon.censored_rows(small())).query("scale == 'mean difference'")
+    known = {"lin": "lin1997_interval", "simple": "bang_tsiatis_simple", "lin deaths only": "lin1997_deaths_only"}
+    for method, name in horizon.CENSORED.items():
+        row = frame.set_index("method").loc[name]
+        mean = wanted[known.get(method, "bang_tsiatis_partitioned")]
+        assert [row["value_exposed"], row["value_comparator"]] == pytest.approx([mean, 2 * mean], rel=1e-12)
+        assert row["estimate"] == pytest.approx(-mean, rel=1e-12)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seeds)
+def test_where_nobody_leaves_they_are_all_the_difference_in_means(seed: int) -> None:
+    rows = scored(random_rows(seed), seed)
+    plain = contrast(rows.values(rows.total), "difference", cluster=rows.cluster)[0]
+    frame = estimates(horizon.censored_rows(rows)).query("scale == 'mean difference'")
+    assert len(frame) == len(horizon.CENSORED)
+    assert frame["estimate"].tolist() == pytest.approx([plain.estimate] * len(frame), rel=1e-9)
+    assert frame["std_error"].tolist() == pytest.approx([plain.std_error] * len(frame), rel=1e-6)
+
+
+@pytest.mark.parametrize("arm", [1, 0])
+def test_an_empty_arm_has_rows_of_every_estimator(arm: int) -> None:
+    frame = estimates(horizon.censored_rows(cost_rows([arm] * 4, [[1.0, 2], [3, 4], [5, 6], [7, 8]])))
+    assert len(frame) == 2 * len(horizon.CENSORED) and frame["note"].notna().all()

@@ -199,3 +199,42 @@ def test_without_anybody_leaving_the_censored_estimators_are_the_difference_in_m
     gap = rows.total[rows.exposed].mean() - rows.total[~rows.exposed].mean()
     assert found["method"].tolist() == list(horizon.CENSORED.values())
     assert found["estimate"].tolist() == pytest.approx([gap] * 3)
+
+
+def test_with_light_tails_they_are_the_normal_ones() -> None:
+    """400 persons an arm with light tails: both kinds of interval are the normal one within 10 % of its width."""
+    rng = np.random.default_rng(1)
+    rows = cost_rows(np.repeat([1, 0], 400), rng.gamma(4, 25, 800))
+    plain = made(rows).loc["Difference in means"]
+    frame = estimates(models.bootstrap_rows(rows, 2000, seed=1))
+    assert frame["method"].tolist() == [f"Difference in means, {kind} bootstrap" for kind in ("percentile", "BCa")]
+    width = plain["conf_high"] - plain["conf_low"]
+    for row in frame.to_dict("records"):
+        assert row["estimate"] == pytest.approx(plain["estimate"])
+        assert row["value_exposed"] == pytest.approx(plain["value_exposed"])
+        assert abs(row["conf_low"] - plain["conf_low"]) < 0.1 * width
+        assert abs(row["conf_high"] - plain["conf_high"]) < 0.1 * width
+    again = models.bootstrap_rows(rows, 2000, seed=1)
+    assert [row["conf_low"] for row in again] == frame["conf_low"].tolist()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        cost_rows([1, 1, 0, 0], np.zeros(4)), cost_rows([1, 0], [3.0, 4]), cost_rows([1] * 3, [1.0, 2, 3]),
+        cost_rows([0] * 3, [1.0, 2, 3]), cost_rows([1, 1, 0, 0], [1.0, 2, 3, 4], cluster=np.array([1, 2, 1, 2])),
+    ],
+    ids=["no costs", "one each", "no comparator", "no exposed", "clusters in both arms"],
+)  # fmt: skip
+def test_bootstrap_rows_pass_the_schema_whatever_the_costs(rows) -> None:
+    frame = estimates(models.bootstrap_rows(rows, 200, seed=1))
+    assert len(frame) in (0, 2)
+    if len(frame):
+        gap = rows.total[rows.exposed].mean() - rows.total[~rows.exposed].mean()
+        assert frame["estimate"].tolist() == pytest.approx([gap] * 2)
+
+
+def test_arms_are_drawn_apart_where_clusters_allow_it() -> None:
+    assert models.within_arms(cost_rows([1, 1, 0, 0], np.zeros(4)))
+    assert models.within_arms(cost_rows([1, 1, 0, 0], np.zeros(4), cluster=np.array([1, 1, 2, 2])))
+    assert not models.within_arms(cost_rows([1, 1, 0, 0], np.zeros(4), cluster=np.array([1, 2, 1, 3])))
