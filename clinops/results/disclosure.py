@@ -34,6 +34,8 @@ DERIVED_NAME = re.compile(
 )
 SIZE_NAME = re.compile(r"(^|_)(n|persons?|patients|known|at_risk|n_risk)(_|$)")
 ROUNDS = 10
+#: Kinds of figures whose curves end before fewer than the smallest count are at risk.
+CURVES = ("survival", "cumulative_incidence", "mean_count")
 
 
 def protect(results: Any, min_cell: int = 11) -> Any:
@@ -192,7 +194,7 @@ def _hidden(exhibit: Exhibit, min_cell: int, echoes: set[tuple[str, float]], pla
 
 def _cut(result: Result, exhibit: Exhibit, min_cell: int) -> set[Place]:
     """Places of a survival curve where so few are at risk that nothing may rest on them; none at risk is few."""
-    if result.figure is None or result.figure.kind != "survival":
+    if result.figure is None or result.figure.kind not in CURVES:
         return set()
     return {place for place, value in exhibit.counts.items() if value < min_cell}
 
@@ -255,7 +257,7 @@ def _apply(result: Result, plan: Plan, min_cell: int) -> Result:
     if figure is not None:
         data = _emptied(figure.data, plan.drawing)
         gone = tuple((row, column, text) for (row, column), text in sorted(plan.drawing.items()))
-        if figure.kind == "survival":
+        if figure.kind in CURVES:
             data, gone = _truncated(figure, data, min_cell, gone)
         # A figure prints one text for every count it lacks: "<11" only where that is true of all of them.
         words = {text for _, column, text in gone if column in _count_columns(figure)}

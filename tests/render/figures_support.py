@@ -14,6 +14,7 @@ import pandas as pd
 
 from clinops.render import figures
 from clinops.results.result import Figure
+from tests.render import outcome_figures
 
 BANNER = "Synthetic data: no clinical meaning"
 NAN = math.nan
@@ -265,7 +266,7 @@ EVERY = {
     "flow": flow, "design_diagram": design, "love": love, "overlap": overlap, "forest": forest, "survival": survival,
     "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel, "cumulative_cost": cumulative,
     "waterfall": waterfall, "ce_plane": plane, "budget": budget, "cost_calendar": calendar,
-    "concentration": concentration, "acceptability": acceptability,
+    "concentration": concentration, "acceptability": acceptability, **outcome_figures.OUTCOMES,
 }  # fmt: skip
 
 
@@ -281,7 +282,10 @@ def changed(figure: Figure, cells: Mapping[tuple[int, str], Any], **options: Any
     return Figure(figure.kind, data, {**figure.options, **options}, figure.counts, figure.of, figure.hidden)
 
 
-INTERVALS = ("forest", "strip", "survival", "cost_trend", "cumulative_cost", "waterfall", "cost_calendar")
+INTERVALS = (
+    "forest", "strip", "survival", "cost_trend", "cumulative_cost", "waterfall", "cost_calendar",
+    "cumulative_incidence", "mean_count",
+)  # fmt: skip
 PLACES = ("time", "month", "year", "threshold", "share_persons", "low", "high")
 
 

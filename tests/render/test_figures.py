@@ -29,6 +29,7 @@ LABELS = {
     "flow": "rule", "design_diagram": "label", "love": "covariate", "forest": "label", "strip": "label",
     "survival": "arm", "cost_trend": "arm", "funnel_steps": "step", "cumulative_cost": "arm", "waterfall": "label",
     "budget": "year", "cost_calendar": "arm", "concentration": "arm", "acceptability": "arm",
+    "cumulative_incidence": "arm", "mean_count": "arm",
 }  # fmt: skip
 
 
@@ -185,6 +186,8 @@ ALL_MISSING = {
     "cost_calendar": "Nothing to draw: no cost is known.",
     "concentration": "Nothing to draw: no share of cost is known.",
     "acceptability": "Nothing to draw: no probability is known.",
+    "cumulative_incidence": "Nothing to draw: no risk is known.",
+    "mean_count": "Nothing to draw: no mean count is known.",
 }  # fmt: skip
 
 
@@ -251,6 +254,8 @@ HIDDEN = {
     "funnel_steps": (3, "persons", 9),
     "cumulative_cost": (2, "deaths", 9),
     "cost_calendar": (3, "persons", 9),
+    "cumulative_incidence": (56, "n_risk", 9),
+    "mean_count": (78, "n_risk", 9),
 }
 
 

@@ -16,7 +16,7 @@ import matplotlib
 
 from clinops.errors import DefinitionError, unknown
 from clinops.render import style
-from clinops.render.figures import balance, bars, decision, flow, intervals, money, timeline, trends
+from clinops.render.figures import balance, bars, decision, flow, incidence, intervals, money, timeline, trends
 from clinops.render.figures.sheet import Sheet
 from clinops.render.figures.values import marked
 
@@ -58,6 +58,10 @@ KINDS: dict[str, Kind] = {
     "forest": Kind(intervals.forest, _INTERVAL, "there is no estimate."),
     "strip": Kind(intervals.strip, _INTERVAL, "there is no estimate."),
     "survival": Kind(trends.survival, ("arm", "kind", "time", "risk", "n_risk"), "nobody was followed."),
+    "cumulative_incidence": Kind(
+        incidence.cumulative_incidence, ("arm", "kind", "time", "risk", "n_risk"), "nobody was followed."
+    ),
+    "mean_count": Kind(incidence.mean_count, ("arm", "kind", "time", "mean", "n_risk"), "nobody was followed."),
     "cost_trend": Kind(trends.cost_trend, ("arm", "month", "pmpm"), "there is no month with cost."),
     "cumulative_cost": Kind(money.cumulative_cost, ("arm", "month", "cost"), "there is no month with cost."),
     "cost_calendar": Kind(money.cost_calendar, ("month", "pmpm"), "there is no month with cost."),
