@@ -1,0 +1,1 @@
+"""Health-services measures in SQL: hospital stays as episodes, readmissions, contacts after discharge."""
