@@ -1,0 +1,204 @@
+"""Cumulative incidences time by time, and their variances: Greenwood's, Aalen's, and robust over rows or clusters.
+
+An event of cause j at time u changes the incidence of cause c at t by S(u-) ([j = c] + y), where
+y = -(F_c(t) - F_c(u)) / S(u) is what the people it removes would still have contributed. All variances follow from
+that one derivative; as a function of F_c(t) each is a quadratic, so cumulative sums give it at every t at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from clinops.stats.risk_sets import Bools, Floats, Ints, RiskSets, Spells, ratio
+
+KINDS = ("greenwood", "aalen", "robust")
+
+
+@dataclass(frozen=True)
+class Increments:
+    """What happens at each of m moments, K causes.
+
+    n_risk, n_event, before, after : (m,) weighted numbers at risk and with any event, S(t-) and S(t).
+    by_cause, incidence : (m, K) weighted events of each cause, F(t).
+    """
+
+    n_risk: Floats
+    n_event: Floats
+    before: Floats
+    after: Floats
+    by_cause: Floats
+    incidence: Floats
+
+    @property
+    def share(self) -> Floats:
+        """S(t-) / n: what one event at t adds to the incidence of its cause."""
+        return ratio(self.before, self.n_risk, self.n_risk > 0)
+
+    @property
+    def inverse(self) -> Floats:
+        """1 / S(t), 0 where nobody is left, since nothing follows there."""
+        return ratio(np.ones(len(self.after)), self.after, self.after > 0)
+
+
+def increments(rows: Spells, sets: RiskSets, mine: Ints, causes: int) -> tuple[Increments, Floats, Ints]:
+    """Return what happens at each moment; the weighted rows that end without an event; events of each cause."""
+    last = sets.last - 1
+    table = np.zeros((causes + 1, sets.m))
+    counted = np.zeros((causes + 1, sets.m))
+    plain = bool((rows.weight == 1).all())
+    for column in range(-1, causes):
+        ends = last[mine == column]
+        counted[column] = np.bincount(ends, minlength=sets.m)
+        table[column] = (
+            counted[column] if plain else np.bincount(ends, weights=rows.weight[mine == column], minlength=sets.m)
+        )
+    n_event, n_risk = table[:causes].sum(axis=0), sets.at_risk(rows.weight)
+    gone = _everybody(rows, sets, mine, n_risk, n_event, plain)
+    factor = np.where(gone, 0.0, 1 - ratio(n_event, n_risk, n_risk > 0))
+    survival = np.asarray(np.cumprod(factor), dtype=np.float64)
+    before = np.concatenate([[1.0], survival])[:-1] if sets.m else np.zeros(0)
+    by_cause = table[:causes].T
+    share = ratio(before, n_risk, n_risk > 0)
+    incidence = np.cumsum(share[:, None] * by_cause, axis=0)
+    events = counted[:causes].sum(axis=1).astype(np.int64)
+    return Increments(n_risk, n_event, before, survival, by_cause, incidence), table[-1], events
+
+
+def _everybody(rows: Spells, sets: RiskSets, mine: Ints, n_risk: Floats, n_event: Floats, plain: bool) -> Bools:
+    """Where all who are at risk have an event: by counts of rows, since sums of weights differ in the last digit."""
+    if plain:
+        return (n_event == n_risk) & (n_event > 0)
+    used = (rows.weight > 0).astype(float)
+    happened = np.bincount(sets.last - 1, weights=used * (mine >= 0), minlength=sets.m)
+    return (happened == sets.at_risk(used)) & (happened > 0)
+
+
+def _spread(at: Increments, cause: int, kind: str) -> tuple[Floats, Floats, Floats]:
+    """Return A, B, C of the variance A y^2 + 2 B g y + C g^2 of a moment's contribution, g that of the cause itself."""
+    n, own = at.n_risk, at.by_cause[:, cause]
+    square = at.share**2
+    if kind == "aalen":
+        mine, others = (square * d * _hypergeometric(d, n) for d in (own, at.n_event - own))
+        return mine + others, mine, mine
+    survives = 1 - ratio(at.n_event, n, n > 0)
+    return square * at.n_event * survives, square * own * survives, square * own * (1 - ratio(own, n, n > 0))
+
+
+def _hypergeometric(d: Floats, n: Floats) -> Floats:
+    """(n - d) / (n - 1) where several share a time: they are drawn without replacement."""
+    return np.where(d > 1, 1 - ratio(d - 1, n - 1, n > 1), 1.0)
+
+
+def incidence_variance(at: Increments, cause: int, kind: str) -> Floats:
+    """Variance of F_c at every moment: (m,); `kind` is greenwood or aalen."""
+    whole, cross, own = _spread(at, cause, kind)
+    end, inverse = at.incidence[:, cause], at.inverse
+    start = end * inverse
+    level = np.cumsum(whole * start**2 + 2 * cross * start + own)
+    slope = np.cumsum((whole * start + cross) * inverse)
+    return np.asarray(level - 2 * end * slope + end**2 * np.cumsum(whole * inverse**2))
+
+
+def lost_variance(at: Increments, cause: int, kind: str, left: Floats, still: Floats) -> float:
+    """Variance of the area under F_c to tau. left : (m,) tau - t, 0 beyond tau. still : (m,) see `still_to_lose`."""
+    whole, cross, own = _spread(at, cause, kind)
+    return float(np.sum(whole * still**2 + 2 * cross * left * still + own * left**2))
+
+
+def still_to_lose(at: Increments, cause: int, left: Floats, area: Floats) -> Floats:
+    """Return -(area under F_c from t to tau, less F_c(t) (tau - t)) / S(t): what those removed at t would still add."""
+    return -(area - at.incidence[:, cause] * left) * at.inverse
+
+
+def robust_lost_variance(
+    rows: Spells, sets: RiskSets, mine: Ints, at: Increments, cause: int, left: Floats, still: Floats
+) -> float:
+    """Return the same over rows or clusters; `mine` (n,) is the column of each row's cause, -1 without an event."""
+    hazard = ratio(at.n_event, at.n_risk, at.n_risk > 0)
+    own_hazard = ratio(at.by_cause[:, cause], at.n_risk, at.n_risk > 0)
+    gone = sets.along(at.share * (own_hazard * left + hazard * still))
+    last = sets.last - 1
+    event = at.share[last] * (np.where(mine == cause, left[last], 0.0) + np.where(mine >= 0, still[last], 0.0))
+    influence = rows.weight * (event - gone)
+    if rows.cluster is not None and len(influence):
+        influence = np.bincount(rows.cluster, weights=influence)
+    return float(np.sum(influence**2))
+
+
+def robust_variances(rows: Spells, sets: RiskSets, mine: Ints, at: Increments) -> tuple[Floats, Floats]:
+    """Infinitesimal jackknife at every moment: variance of each F_c (m, K) and of log S (m,).
+
+    A row's influence on F_c(t) is P(t) - F_c(t) Q(t) and on log S(t) it is -Q(t). While the row is at risk P and Q
+    are a constant less its weight times a function of t that all rows share; afterwards they stay as they are.
+    """
+    hazard = ratio(at.n_event, at.n_risk, at.n_risk > 0)
+    shared_q, q = _path(rows, sets, at.share * at.inverse * hazard, at.share * at.inverse, mine >= 0)
+    out = np.zeros_like(at.incidence)
+    weight = (rows.weight, np.zeros(rows.n))
+    survival = _squares(rows, sets, [q, weight])
+    log_variance = survival[0, 0] - 2 * shared_q * survival[0, 1] + shared_q**2 * survival[1, 1]
+    for cause in range(at.incidence.shape[1]):
+        end = at.incidence[:, cause]
+        start = end * at.inverse
+        step = at.share * (ratio(at.by_cause[:, cause], at.n_risk, at.n_risk > 0) + start * hazard)
+        shared_p, p = _path(rows, sets, step, at.share * start, mine >= 0)
+        mark = np.where(mine == cause, rows.weight * at.share[sets.last - 1], 0.0)
+        both = shared_p - end * shared_q
+        terms = _squares(rows, sets, [(p[0], p[1] + mark), q, weight])
+        factor = (np.ones(sets.m), -end, -both)
+        for (i, j), total in terms.items():
+            out[:, cause] += (1.0 if i == j else 2.0) * factor[i] * factor[j] * total
+    return np.maximum(out, 0), np.maximum(log_variance, 0)
+
+
+def _path(
+    rows: Spells, sets: RiskSets, step: Floats, at_event: Floats, event: np.ndarray
+) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Running sum of `step` at each moment, and each row's constant while at risk and after its end."""
+    running = np.concatenate([[0.0], np.cumsum(step)])
+    begin = rows.weight * running[sets.first]
+    end = begin + rows.weight * (np.where(event, at_event[sets.last - 1], 0.0) - running[sets.last])
+    return running[1:], (begin, end)
+
+
+def _squares(rows: Spells, sets: RiskSets, states: list[tuple[Floats, Floats]]) -> dict[tuple[int, int], Floats]:
+    """Sum over clusters of the products of each pair of states, at every moment.
+
+    A state is a row's value while it is at risk and its value from its end on; a cluster's is the sum of its rows'.
+    """
+    pairs = list(combinations_with_replacement(range(len(states)), 2))
+    begin, end = sets.first, sets.last - 1
+    if rows.cluster is None:
+        total = {}
+        for i, j in pairs:
+            during, after = (states[i][k] * states[j][k] for k in (0, 1))
+            total[i, j] = np.cumsum(_sum_at(begin, during, sets.m) + _sum_at(end, after - during, sets.m))
+        return total
+    who, when = np.concatenate([rows.cluster, rows.cluster]), np.concatenate([begin, end])
+    order = np.lexsort((when, who))
+    who, when = who[order], when[order]
+    same = np.concatenate([[False], who[1:] == who[:-1]]) if len(who) else np.zeros(0, dtype=bool)
+    path = [_running(same, np.concatenate([during, after - during])[order]) for during, after in states]
+    total = {}
+    for i, j in pairs:
+        value = path[i] * path[j]
+        change = value - np.where(same, np.concatenate([[0.0], value[:-1]]), 0.0) if len(value) else value
+        total[i, j] = np.cumsum(_sum_at(when, change, sets.m))
+    return total
+
+
+def _running(same: np.ndarray, values: Floats) -> Floats:
+    """Cumulative sums that start again wherever `same` is False."""
+    if not len(values):
+        return values
+    total = np.cumsum(values)
+    start = np.maximum.accumulate(np.where(same, 0, np.arange(len(values))))
+    return np.asarray(total - (total - values)[start])
+
+
+def _sum_at(index: Ints, values: Floats, size: int) -> Floats:
+    """Sum values by index; numpy's bincount turns to integers when there are none."""
+    return np.bincount(index, weights=values, minlength=size).astype(np.float64)
