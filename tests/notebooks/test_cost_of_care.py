@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -194,6 +195,7 @@ def partitioned(arm: pd.DataFrame) -> float:
     person = person[person["died"] | (person["time"] > 0)]
     all_times = person["time"].to_numpy()
 
+    @cache
     def stays(t: float) -> float:
         """Kaplan-Meier of staying just before t: censorings before it over who was still there."""
         left = 1.0

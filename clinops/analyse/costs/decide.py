@@ -11,7 +11,6 @@ from clinops.analyse import words
 from clinops.analyse.costs.models import person_counts
 from clinops.analyse.costs.rows import CostRows
 from clinops.analyse.costs.stake import Stake, limits
-from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import Row
 from clinops.results.result import Column, Figure, Result
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 NO_FEE = "The fee is not known, so nothing is said of what is left after it."
 NOBODY = "nobody is in the exposed arm"
+OWNERS = {"at-risk system": "Left to the at-risk system", "provider margin": "Left to the provider"}
 CASH = (("Cash", "leaves the budget"), ("Capacity set free", "beds, visits and hours not used"))
 NO_CASH = "The share of each category that is cash (cashable=) is not stated"
 NO_MARGIN = "The margin on care (margin=) is not stated, so what a provider loses or keeps is not known"
@@ -65,7 +65,10 @@ def _lines(at: Stake) -> list[dict[str, Any]]:
     even = decision.break_even_fee(at.gross, charged=charged, std_error=at.gross_error) if known else _unknown(NOBODY)
     unit = f"{at.rows.currency} per {at.rows.fee_unit}"
     made.append(_line("Break-even fee", even, "fee", unit, normal))
-    return [*made, _line("Return on investment", back, "ratio", "per unit of fee", drawn)]
+    made.append(_line("Return on investment", back, "ratio", "per unit of fee", drawn))
+    if at.plan.perspective in OWNERS and at.plan.margin is not None:
+        made.append(_line(OWNERS[at.plan.perspective], _interval(*at.worth()), "saving", money, normal))
+    return made
 
 
 def _charged(at: Stake) -> float:
@@ -105,8 +108,8 @@ def money_table(at: Stake) -> Result:
         Column("estimate", "Estimate (95% CI)", "money", at.rows.currency, low="conf_low", high="conf_high",
                format_by="format", of=counts, digits=None),
     )  # fmt: skip
-    net = frame[frame["line"] == "Net saving"]
-    last = net.iloc[0] if len(net) else frame.iloc[0]
+    net = frame[frame["line"].isin(("Net saving", *OWNERS.values()))]
+    last = net.iloc[-1] if len(net) else frame.iloc[0]
     said = (
         f"{last['line']}: {words.interval(last['estimate'], last['conf_low'], last['conf_high'], last['unit'])}. A "
         "negative saving is a loss."
@@ -207,19 +210,12 @@ def _owners(at: Stake) -> list[dict[str, Any]]:
                 name, at.saving, fee, inside=plan.inside, refilled=plan.refilled, covariance=cov,
                 variable_cost=None if plan.margin is None else 1 - plan.margin,
             )  # fmt: skip
-            found = _interval(found.estimate, at.error(_owned(at, name)))
+            found = _interval(found.estimate, at.error(at.owned(name)))
         chosen = " (the perspective of this report)" if name == plan.perspective else ""
         lines.append(
             {"group": "Worth after the fee", "line": f"{name.capitalize()}{chosen}", "what": what} | asdict(found)
         )
     return lines
-
-
-def _owned(at: Stake, name: str) -> Floats:
-    """(C + 2,) what a unit of each saving, and of the fee, is worth to an owner."""
-    lost = at.plan.inside * (at.plan.margin or 0.0) * (1 - at.plan.refilled)
-    kept = {"payer": 1.0, "at-risk system": 1.0 - lost, "provider margin": -lost}[name]
-    return at.pick(saving=kept, fee=0.0 if name == "provider margin" or at.fee is None else -1.0)
 
 
 def _cash(at: Stake) -> list[dict[str, Any]]:

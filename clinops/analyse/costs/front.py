@@ -72,12 +72,11 @@ def verdict(at: Stake, checks: Iterable[Check], worthwhile: float | None = None)
     failed = [check for check in checks if check.name in DECISIVE and check.passed is False]
     if failed:
         return "not interpretable", f"The estimate cannot be read: {'; '.join(c.sentence.rstrip('.') for c in failed)}."
-    net, error = at.net()
+    net, error = at.worth()
     low, high = limits(net, error)
     if not np.isfinite([net, low, high]).all():
         return "not interpretable", "No saving could be estimated from these costs."
-    what = "Net of the programme fee" if at.fee is not None else "Before any programme fee, which is not known,"
-    size = f"{what} {words.interval(net, low, high, f'{at.rows.currency} per person')} is saved"
+    size = f"{_what(at)} {words.interval(net, low, high, f'{at.rows.currency} per person')} is saved"
     if worthwhile is not None and max(abs(low), abs(high)) < worthwhile:
         return "no worthwhile difference", f"{size}; less than the {words.number(worthwhile, 0)} worth having."
     if low > 0:
@@ -85,6 +84,18 @@ def verdict(at: Stake, checks: Iterable[Check], worthwhile: float | None = None)
     if high < 0:
         return "harm", f"{size}; the whole interval is an added cost."
     return "too uncertain", f"{size}; both a saving and an added cost are compatible with the data."
+
+
+def _what(at: Stake) -> str:
+    """Whose saving it is, and whether the fee is in it."""
+    owner = at.plan.perspective
+    if owner == "provider margin":
+        return "To the provider, whose revenue a saving is,"
+    fee = "net of the programme fee" if at.fee is not None else "before any programme fee, which is not known,"
+    if owner == "payer":
+        return fee[0].upper() + fee[1:]
+    whose = "To the system" if at.plan.margin is not None else "To the payer (the system's margin is not stated)"
+    return f"{whose}, {fee}"
 
 
 def main_table(rows: CostRows, at: Stake) -> Result:

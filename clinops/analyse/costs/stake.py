@@ -83,6 +83,18 @@ class Stake:
         paid = -1.0 if self.fee is not None else 0.0
         return self.gross - self.known_fee, self.error(self.pick(saving=1.0, fee=paid))
 
+    def owned(self, perspective: str) -> Floats:
+        """(C + 2,) what a unit of each saving, and of the fee, is worth to an owner; without a margin, the payer's."""
+        plan = self.plan
+        lost = plan.inside * (plan.margin or 0.0) * (1 - plan.refilled)
+        kept = {"payer": 1.0, "at-risk system": 1.0 - lost, "provider margin": -lost}[perspective]
+        return self.pick(saving=kept, fee=0.0 if perspective == "provider margin" or self.fee is None else -1.0)
+
+    def worth(self) -> tuple[float, float]:
+        """What is left to the one whose perspective is taken, with its standard error; the payer's net is his."""
+        weights = self.owned(self.plan.perspective)
+        return float(weights[:-1] @ np.array([*self.saving, self.known_fee])), self.error(weights)
+
     def pick(self, saving: float = 0.0, fee: float = 0.0, effect: float = 0.0) -> Floats:
         """(C + 2,) weights: the same for every category, for the fee, for the effect."""
         return np.array([*[saving] * len(self.saving), fee, effect])

@@ -165,6 +165,20 @@ def test_a_system_s_worth_is_the_payer_s_and_the_provider_s(seed: int) -> None:
     assert provider["std_error"] == pytest.approx(at.gross_error * 0.6 * 0.35 * 0.75)
 
 
+@pytest.mark.parametrize("perspective", ["at-risk system", "provider margin"])
+def test_the_money_ends_with_what_is_left_to_the_perspective(perspective: str) -> None:
+    at = at_stake(with_fee(3), margin=0.3, inside=0.5, perspective=perspective)
+    last = decide.money_table(at).frame.iloc[-1]
+    mine = lines(at, decide.perspectives).loc[perspective.capitalize()]
+    for name in ("estimate", "std_error", "conf_low", "conf_high"):
+        assert last[name] == pytest.approx(mine[name])
+    assert last["line"] == decide.OWNERS[perspective]
+    assert decide.money_table(at).sentence.startswith(f"{last['line']}:")
+    made = estimates(decide.decision_rows(at))
+    assert made["measure"].iloc[-1] == last["line"]
+    assert len(decide.money_table(at_stake(with_fee(3), perspective="at-risk system")).frame) == 5
+
+
 def test_without_a_margin_only_the_payer_has_an_answer() -> None:
     found = lines(at_stake(with_fee(1)), decide.perspectives)
     assert found.loc["Payer", "estimate"] == found.loc["Payer", "estimate"]

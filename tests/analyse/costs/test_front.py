@@ -63,6 +63,25 @@ def test_the_fee_is_in_the_verdict_where_it_is_known() -> None:
     assert label == "benefit" and said.startswith("Before any programme fee, which is not known,")
 
 
+def test_the_verdict_is_of_the_one_whose_perspective_is_taken() -> None:
+    """A payer's saving of 50 is a provider's loss of 15 at a margin of 0.3; a system that owns all keeps 35."""
+    wave = np.tile([-10.0, 10.0], 25)
+    rows = cost_rows(np.repeat([1, 0], 50), np.concatenate([450 + wave, 500 + wave]))
+    rows = replace(rows, **charged(rows, 40.0))
+    error = np.sqrt(100 / 98 * 100 * 0.2**2)
+    for perspective, worth, share, label, said in (
+        ("payer", 10, 1.0, "benefit", "Net of the programme fee 10.0"),
+        ("at-risk system", -5, 0.7, "harm", "To the system, net of the programme fee −5.0"),
+        ("provider margin", -15, 0.3, "harm", "To the provider, whose revenue a saving is, −15.0"),
+    ):
+        at = at_stake(rows, perspective=perspective, margin=0.3)
+        assert at.worth() == pytest.approx((worth, share * error))
+        found, words = front.verdict(at, ())
+        assert found == label and words.startswith(said)
+    unstated = front.verdict(at_stake(rows, perspective="at-risk system"), ())
+    assert unstated[0] == "benefit" and unstated[1].startswith("To the payer (the system's margin is not stated)")
+
+
 @pytest.mark.parametrize("name", front.DECISIVE)
 def test_a_decisive_failure_comes_before_any_interval(name: str) -> None:
     label, said = front.verdict(saved(50), (check("cost_check_tails", False), check(name, False)))
