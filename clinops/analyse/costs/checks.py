@@ -68,13 +68,16 @@ def tails(rows: CostRows) -> Check:
     frame = pd.DataFrame([_tail(rows, arm, pull) for arm in (True, False)])
     carriers = _carriers(rows, pull) if (frame["n"] > 0).all() else np.nan
     known = bool(np.isfinite(carriers))
+    # The number is of both arms, so it is hidden where either is small.
+    frame["both"], (frame["n_exposed"], frame["n_comparator"]) = carriers, frame["n"]
     columns = (
         Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
         Column("effective", "Effective size after weighting", "number0", of="n"),
         Column("skewness", "Skewness of cost", "number1", of="n"),
         Column("carriers", "Effective number who carry its standard error", "number0", of="n"),
+        Column("both", "Of both arms, that of the difference", "number0", of=("n_exposed", "n_comparator")),
     )  # fmt: skip
-    amount = words.number(carriers, 0)
+    amount = words.number(carriers, 0 if carriers >= CARRIERS else 1)
     said = (
         f"The standard error of the difference is carried by effectively {amount} persons." if carriers >= CARRIERS else
         f"The standard error of the difference is carried by effectively {amount} persons with large costs: the "

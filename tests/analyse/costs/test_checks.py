@@ -73,6 +73,16 @@ def test_one_dear_person_carries_it_alone() -> None:
     assert found.passed is False and "too narrow" in found.sentence
 
 
+def test_how_many_carry_it_is_not_told_of_few_persons() -> None:
+    """Five exposed among many: neither the number, nor the sentence, nor what was observed leaves."""
+    from clinops.results.disclosure import protect
+
+    cost = np.concatenate([[900.0, 10, 20, 30, 40], np.tile([50.0, 60.0], 50)])
+    found = protect(checks.tails(cost_rows(np.repeat([1, 0], [5, 100]), cost)), 11)
+    assert found.frame["both"].isna().all() and found.observed == "hidden" and found.passed is False
+    assert "effectively" not in found.sentence and np.isnan(found.frame["carriers"].iloc[0])
+
+
 def test_clusters_carry_it_whole() -> None:
     """Each pair of neighbours is one cluster: 20 units in place of 40 where both vary together."""
     cost = np.tile(np.repeat([0.0, 2.0], 2), 10)
