@@ -48,6 +48,7 @@ from clinops.sources import connect
 _LATER = {
     "cost_of_care": "clinops.analyse.costs.care", "ledger": "clinops.analyse.costs.ledger",
     "profile": "clinops.analyse.profile", "quality": "clinops.analyse.quality",
+    "readmissions": "clinops.analyse.care.readmissions",
     "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
@@ -65,5 +66,6 @@ __all__ = [
     "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks", "ledger",
     "ledger_rules", "match", "observed", "prices", "profile", "programme", "protocol", "quality", "race",
+    "readmissions",
     "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

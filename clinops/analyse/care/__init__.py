@@ -1,0 +1,1 @@
+"""Health-services measures as exhibits."""

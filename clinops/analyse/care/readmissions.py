@@ -1,0 +1,120 @@
+"""Readmissions as exhibits: the rules, what they did to the stays, the flags, and the rates."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinops.analyse.care import readmission_tables as tables
+from clinops.analyse.exhibits.gallery import Gallery
+from clinops.define.care import ReadmissionRules, readmission_rules
+from clinops.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clinops.build.care.readmissions import Readmitted
+    from clinops.results.result import Result
+
+
+class Readmissions:
+    """Readmissions on a source by stated rules.
+
+    Exhibits leave with small counts hidden; `frame` and `persons` hold the numbers as they are, and stay with the
+    analyst. Rates among the admitted are post-exposure: they describe, and show no effect.
+
+    Parameters
+    ----------
+    source : from `connect`.
+    rules : what an episode, an index discharge and a readmission are.
+    min_cell : smallest count that exhibits show.
+    """
+
+    def __init__(self, source: Any, rules: ReadmissionRules, min_cell: int = 11) -> None:
+        self.source, self.definition = source, rules
+        self._gallery = Gallery({}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits)
+
+    @cached_property
+    def found(self) -> Readmitted:
+        """Episodes, persons and counts; see `clinops.build.care.readmissions`."""
+        from clinops.build.care.readmissions import readmitted
+
+        return readmitted(self.source, self.definition)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row an episode of hospital care, with every flag, whether it is an index, and what came after it."""
+        return self.found.frame
+
+    @property
+    def persons(self) -> pd.DataFrame:
+        """One row a person observed: days, admissions, index discharges and readmissions."""
+        return self.found.persons
+
+    @property
+    def rules(self) -> Result:
+        """Every rule in words, with its source."""
+        return self._show("readmission_rules", lambda: tables.rules(self.definition, self.found))
+
+    @property
+    def stays(self) -> Result:
+        """From hospital stays to index discharges: what each rule took."""
+        return self._show("readmission_stays", lambda: tables.stays(self.found))
+
+    @property
+    def flags(self) -> Result:
+        """How many episodes carry each flag, and which of them are no index for it."""
+        return self._show("readmission_flags", lambda: tables.flags(self.found))
+
+    @property
+    def rate(self) -> Result:
+        """Rates with intervals: of everybody observed, and per index discharge."""
+        return self._show("readmission_rate", lambda: tables.rate(self.found))
+
+    @property
+    def exhibits(self) -> tuple[Result, ...]:
+        """Every exhibit in the order of reading."""
+        return (self.rate, self.stays, self.flags, self.rules)
+
+    def _show(self, name: str, make: Any) -> Result:
+        shown: Result = self._gallery.show(name, make)
+        return shown
+
+    def write(self, folder: str | Path | None = None) -> Path | None:
+        """Write the exhibits into a folder; see `Study.write`."""
+        from clinops.analyse.bundle import Bundle, write
+
+        title = f"Readmissions within {self.definition.days} days: {self.source.name}"
+        return write(Bundle(title, self.exhibits, self.source, min_cell=self._gallery.min_cell), folder)
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(exhibit) for exhibit in self.exhibits)
+
+    def _repr_html_(self) -> str:
+        return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
+
+
+def readmissions(
+    source: Any, days: int = 30, *, rules: ReadmissionRules | None = None, min_cell: int = 11, **given: Any
+) -> Readmissions:
+    """Count readmissions within so many days of discharge, by stated rules.
+
+    Parameters
+    ----------
+    source : from `connect`.
+    days : a readmission starts on day 0 to so many days after discharge.
+    rules : all rules as one value; leave out `days` and `given` then.
+    min_cell : smallest count that exhibits show.
+    given : the other rules, such as not_index="hospital-wide", same_day="new stay", always_planned=events,
+        first="2022-01-01"; docs/care_measures.md has all of them.
+
+    Raises
+    ------
+    DefinitionError : an unknown rule, or one that cannot be.
+    """
+    if rules is None:
+        return Readmissions(source, readmission_rules(days, **given), min_cell)
+    if given or days != 30:
+        raise DefinitionError("Give the rules as one value (rules=) or one by one, not both.")
+    return Readmissions(source, rules, min_cell)
