@@ -8,7 +8,6 @@ that one derivative; as a function of F_c(t) each is a quadratic, so cumulative 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -134,71 +133,77 @@ def robust_variances(rows: Spells, sets: RiskSets, mine: Ints, at: Increments) -
     A row's influence on F_c(t) is P(t) - F_c(t) Q(t) and on log S(t) it is -Q(t). While the row is at risk P and Q
     are a constant less its weight times a function of t that all rows share; afterwards they stay as they are.
     """
+    units = _Units(rows, sets)
     hazard = ratio(at.n_event, at.n_risk, at.n_risk > 0)
-    shared_q, q = _path(rows, sets, at.share * at.inverse * hazard, at.share * at.inverse, mine >= 0)
+    ends = at.share[sets.last - 1] * rows.weight
+    inverse = at.inverse
+    shared_q, q = units.influence(at.share * inverse * hazard, np.where(mine >= 0, ends * inverse[sets.last - 1], 0.0))
+    weight = units.path(rows.weight, np.zeros(rows.n))
+    q_q, q_w, w_w = units.products(q, q), units.products(q, weight), units.products(weight, weight)
+    log_variance = q_q - 2 * shared_q * q_w + shared_q**2 * w_w
     out = np.zeros_like(at.incidence)
-    weight = (rows.weight, np.zeros(rows.n))
-    survival = _squares(rows, sets, [q, weight])
-    log_variance = survival[0, 0] - 2 * shared_q * survival[0, 1] + shared_q**2 * survival[1, 1]
     for cause in range(at.incidence.shape[1]):
         end = at.incidence[:, cause]
-        start = end * at.inverse
-        step = at.share * (ratio(at.by_cause[:, cause], at.n_risk, at.n_risk > 0) + start * hazard)
-        shared_p, p = _path(rows, sets, step, at.share * start, mine >= 0)
-        mark = np.where(mine == cause, rows.weight * at.share[sets.last - 1], 0.0)
+        start = end * inverse
+        own = ratio(at.by_cause[:, cause], at.n_risk, at.n_risk > 0)
+        event = np.where(mine >= 0, ends * start[sets.last - 1], 0.0) + np.where(mine == cause, ends, 0.0)
+        shared_p, p = units.influence(at.share * (own + start * hazard), event)
         both = shared_p - end * shared_q
-        terms = _squares(rows, sets, [(p[0], p[1] + mark), q, weight])
-        factor = (np.ones(sets.m), -end, -both)
-        for (i, j), total in terms.items():
-            out[:, cause] += (1.0 if i == j else 2.0) * factor[i] * factor[j] * total
+        out[:, cause] = units.products(p, p) + end**2 * q_q + both**2 * w_w
+        out[:, cause] += 2 * (end * both * q_w - end * units.products(p, q) - both * units.products(p, weight))
     return np.maximum(out, 0), np.maximum(log_variance, 0)
 
 
-def _path(
-    rows: Spells, sets: RiskSets, step: Floats, at_event: Floats, event: np.ndarray
-) -> tuple[Floats, tuple[Floats, Floats]]:
-    """Running sum of `step` at each moment, and each row's constant while at risk and after its end."""
-    running = np.concatenate([[0.0], np.cumsum(step)])
-    begin = rows.weight * running[sets.first]
-    end = begin + rows.weight * (np.where(event, at_event[sets.last - 1], 0.0) - running[sets.last])
-    return running[1:], (begin, end)
+class _Units:
+    """The independent units, rows or clusters, whose values over time are multiplied and summed at every moment.
 
-
-def _squares(rows: Spells, sets: RiskSets, states: list[tuple[Floats, Floats]]) -> dict[tuple[int, int], Floats]:
-    """Sum over clusters of the products of each pair of states, at every moment.
-
-    A state is a row's value while it is at risk and its value from its end on; a cluster's is the sum of its rows'.
+    A path is a value of each unit that changes only where one of its rows begins or ends. Without clusters it is
+    kept as two values a row, while at risk and afterwards; with clusters as their running sums in order of time.
     """
-    pairs = list(combinations_with_replacement(range(len(states)), 2))
-    begin, end = sets.first, sets.last - 1
-    if rows.cluster is None:
-        total = {}
-        for i, j in pairs:
-            during, after = (states[i][k] * states[j][k] for k in (0, 1))
-            total[i, j] = np.cumsum(_sum_at(begin, during, sets.m) + _sum_at(end, after - during, sets.m))
-        return total
-    who, when = np.concatenate([rows.cluster, rows.cluster]), np.concatenate([begin, end])
-    order = np.lexsort((when, who))
-    who, when = who[order], when[order]
-    same = np.concatenate([[False], who[1:] == who[:-1]]) if len(who) else np.zeros(0, dtype=bool)
-    path = [_running(same, np.concatenate([during, after - during])[order]) for during, after in states]
-    total = {}
-    for i, j in pairs:
-        value = path[i] * path[j]
-        change = value - np.where(same, np.concatenate([[0.0], value[:-1]]), 0.0) if len(value) else value
-        total[i, j] = np.cumsum(_sum_at(when, change, sets.m))
-    return total
+
+    def __init__(self, rows: Spells, sets: RiskSets) -> None:
+        self.rows, self.sets = rows, sets
+        self.begin, self.end = sets.first, sets.last - 1
+        self.order: Ints | None = None
+        if rows.cluster is not None:
+            who, when = np.concatenate([rows.cluster, rows.cluster]), np.concatenate([self.begin, self.end])
+            self.order = np.lexsort((when, who))
+            who, self.when = who[self.order], when[self.order]
+            self.same = np.concatenate([[False], who[1:] == who[:-1]])[: len(who)]
+
+    def influence(self, step: Floats, at_event: Floats) -> tuple[Floats, tuple[Floats, ...]]:
+        """Running sum of `step` (m,), and the path of each row's constant: with `at_event` (n,) from its end on."""
+        running = np.concatenate([[0.0], np.cumsum(step)])
+        begin = self.rows.weight * running[self.sets.first]
+        return running[1:], self.path(begin, begin + at_event - self.rows.weight * running[self.sets.last])
+
+    def path(self, during: Floats, after: Floats) -> tuple[Floats, ...]:
+        """Path of a value that each row has while at risk, and from its end on."""
+        if self.order is None:
+            return during, after
+        return (_running(self.same, np.concatenate([during, after - during])[self.order]),)
+
+    def products(self, one: tuple[Floats, ...], other: tuple[Floats, ...]) -> Floats:
+        """Sum over units of the product of two paths, at every moment: (m,)."""
+        product = [a * b for a, b in zip(one, other, strict=True)]
+        size = self.sets.m
+        if self.order is None:
+            during, after = product
+            return np.cumsum(_sum_at(self.begin, during, size) + _sum_at(self.end, after - during, size))
+        value = product[0]
+        change = value - np.where(self.same, np.concatenate([[0.0], value])[:-1], 0.0)
+        return np.cumsum(_sum_at(self.when, change, size))
 
 
-def _running(same: np.ndarray, values: Floats) -> Floats:
+def _running(same: Bools, values: Floats) -> Floats:
     """Cumulative sums that start again wherever `same` is False."""
-    if not len(values):
-        return values
     total = np.cumsum(values)
     start = np.maximum.accumulate(np.where(same, 0, np.arange(len(values))))
     return np.asarray(total - (total - values)[start])
 
 
 def _sum_at(index: Ints, values: Floats, size: int) -> Floats:
-    """Sum values by index; numpy's bincount turns to integers when there are none."""
+    """Sum values by index; nothing to do where all are zero, as before the end when everybody starts together."""
+    if not values.any():
+        return np.zeros(size)
     return np.bincount(index, weights=values, minlength=size).astype(np.float64)
