@@ -1,0 +1,1 @@
+"""Outcomes in depth: what came first, what competed with it, and what came back."""

@@ -1,0 +1,243 @@
+"""One outcome as exhibits: who had what, risks with death competing, hazards, and how often it came back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops.analyse import words
+from clinops.analyse.dataset import DAYS_A_YEAR
+from clinops.analyse.outcomes import estimates as made
+from clinops.analyse.outcomes.rows import DEATH, EVENT, EventRows
+from clinops.results.result import Column, Figure, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEAD = (
+    "The dead cannot have the event any more; counting them as censored (last column) would say what might have been "
+    "had nobody died, and is too high in both arms."
+)
+MOST_STEPS = 300
+"""Curves with more steps than the page has room for are thinned to this many."""
+COUNTS = ("n_exposed", "n_comparator", "events_exposed", "events_comparator")
+
+
+def happened(rows: EventRows) -> Result:
+    """Persons, person-time, first events, deaths before them, and all events, by arm."""
+    import pandas as pd
+
+    lines = []
+    for i, arm in enumerate((True, False)):
+        at = rows.arm(arm)
+        years, whole = float(rows.exit[at].sum()) / DAYS_A_YEAR, float(rows.end[at].sum()) / DAYS_A_YEAR
+        first, every = int((rows.cause[at] == EVENT).sum()), int(rows.count[at].sum())
+        lines.append({
+            "arm": rows.names[i], "n": int(at.sum()), "first": first, "death": int((rows.cause[at] == DEATH).sum()),
+            "years": years, "all": every, "whole": whole,
+            "rate": 1000 * every / whole if whole > 0 else np.nan,
+            "median": float(np.median(rows.end[at])) if at.any() else np.nan,
+        })  # fmt: skip
+    frame = pd.DataFrame(lines)
+    columns = (
+        Column("arm", "Arm"), Column("n", "Persons", "count", "n"),
+        Column("first", "Had it", "percent", "persons/all (%)", denominator="n"),
+        *((Column("death", "Died before it", "percent", "persons/all (%)", denominator="n"),) if rows.death else ()),
+        Column("years", "To the first event, death or end", "number1", "person-years", of="n"),
+        Column("all", "All events", "count", "n"),
+        Column("rate", "Rate", "number1", "per 1,000 person-years", of="all"),
+        Column("median", "Median follow-up", "days", "days", of="n"),
+    )  # fmt: skip
+    one, zero = frame.iloc[0], frame.iloc[1]
+    said = (
+        f"{rows.event}: {one['first']} of {one['n']:,} {rows.names[0]} and {zero['first']} of {zero['n']:,} "
+        f"{rows.names[1]} had at least one."
+    )
+    return Result("happened", f"{rows.event}: what happened", frame, columns,
+                  ("As it happened, without weights.",), said)  # fmt: skip
+
+
+def incidence(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
+    """Cumulative incidence of every cause, with numbers at risk and differences at the landmarks."""
+    import pandas as pd
+
+    curves = made.incidence(rows)
+    parts: list[pd.DataFrame] = []
+    for i, (curve, arm) in enumerate(zip(curves, (True, False), strict=True)):
+        exits = np.sort(rows.exit[rows.arm(arm)])
+        parts += [_steps(rows, curve, cause, i, exits) for cause in rows.causes]
+        parts.append(_at_risk(rows.names[i], exits, np.array([0.0, *landmarks])))
+    table = _risks(rows, landmarks)
+    parts.append(_gaps(table, rows))
+    frame = pd.concat(parts, ignore_index=True)
+    last = table[(table["cause"] == rows.event) & (table["day"] == landmarks[-1])].iloc[0]
+    gap = words.interval(float(last["difference"]), float(last["low"]), float(last["high"]), "per 1,000 persons")
+    said = f"{rows.event} by day {landmarks[-1]:g}, {rows.names[0]} minus {rows.names[1]}: {gap}."
+    columns = (
+        Column("cause", "Event"), Column("day", "By day", "number0"),
+        Column("value_exposed", rows.names[0], "number1", "per 1,000 persons", of=("n_exposed", "events_exposed")),
+        Column("value_comparator", rows.names[1], "number1", "per 1,000 persons",
+               of=("n_comparator", "events_comparator")),
+        Column("difference", "Difference (95% CI)", "number1", "per 1,000 persons", low="low", high="high", of=COUNTS),
+        Column("ratio", "Ratio (95% CI)", "ratio", low="ratio_low", high="ratio_high", of=COUNTS),
+        *((Column("wrong", "Difference had deaths been censored", "number1", "per 1,000 persons", of=COUNTS),)
+          if rows.death else ()),
+    )  # fmt: skip
+    options = {"xlabel": "Days from index", "horizon": rows.horizon, "adjustment": rows.adjustment}
+    figure = Figure("cumulative_incidence", frame, options, counts=("n_risk",),
+                    of=dict.fromkeys(("risk", "low", "high"), ("n_risk",)))  # fmt: skip
+    title = f"{rows.event}: risk{', with death as a competing event' if rows.death else ''}"
+    return Result(
+        "cumulative_incidence", title, table, columns,
+        (f"Aalen-Johansen, {rows.adjustment}. {DEAD if rows.death else ''}".strip(),),
+        said, figure=figure, alt=said,
+    )  # fmt: skip
+
+
+def _steps(rows: EventRows, curve: Any, cause: int, arm: int, exits: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    column = curve.column(cause)
+    steps = np.flatnonzero(curve.n_event[:, column] > 0)
+    if len(steps) > MOST_STEPS:
+        steps = steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))]
+    time = np.concatenate([[0.0], curve.time[steps]])
+
+    def read(values: Any) -> Any:
+        return np.concatenate([[0.0], values[steps, column]])
+
+    return pd.DataFrame({
+        "arm": rows.names[arm], "cause": rows.called(cause), "kind": "curve", "time": time,
+        "risk": read(curve.incidence), "low": read(curve.conf_low), "high": read(curve.conf_high),
+        "n_risk": _still(exits, time),
+    })  # fmt: skip
+
+
+def _at_risk(arm: str, exits: Any, days: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({
+        "arm": arm, "cause": "", "kind": "at risk", "time": days, "risk": np.nan, "low": np.nan, "high": np.nan,
+        "n_risk": _still(exits, days),
+    })  # fmt: skip
+
+
+def _still(exits: Any, days: Any) -> Any:
+    return len(exits) - np.searchsorted(exits, days, side="left")
+
+
+def _risks(rows: EventRows, landmarks: tuple[float, ...]) -> pd.DataFrame:
+    """One line a cause and landmark: risks, difference, ratio, and the wrong difference beside them."""
+    import pandas as pd
+
+    frame = pd.DataFrame(made.risk_rows(rows, landmarks))
+    right = frame[frame["method"] == "Aalen-Johansen"]
+    lines = []
+    for (cause, period), part in right.groupby(["measure", "period"], sort=False):
+        by = part.set_index("scale")
+        gap, ratio = by.loc["risk difference"], by.loc["risk ratio"]
+        wrong = frame[(frame["measure"] == cause) & (frame["period"] == period) & frame["method"].str.contains("wrong")]
+        lines.append({
+            "cause": cause, "day": float(str(period).rpartition(" ")[2]),
+            **{name: gap[name] for name in ("value_exposed", "value_comparator", *COUNTS)},
+            "difference": gap["estimate"], "low": gap["conf_low"], "high": gap["conf_high"],
+            "ratio": ratio["estimate"], "ratio_low": ratio["conf_low"], "ratio_high": ratio["conf_high"],
+            "wrong": float(wrong["estimate"].iloc[0]) if len(wrong) else np.nan,
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _gaps(table: pd.DataFrame, rows: EventRows) -> pd.DataFrame:
+    """Differences for the drawing; the number behind one is the smaller arm's still at risk."""
+    import pandas as pd
+
+    exits = [np.sort(rows.exit[rows.arm(arm)]) for arm in (True, False)]
+    days = table["day"].to_numpy(dtype=float)
+    smaller = np.minimum(_still(exits[0], days), _still(exits[1], days))
+    return pd.DataFrame({
+        "arm": f"{rows.names[0]} v {rows.names[1]}", "cause": table["cause"], "kind": "difference", "time": days,
+        "risk": table["difference"] / 1000, "low": table["low"] / 1000, "high": table["high"] / 1000, "n_risk": smaller,
+    })  # fmt: skip
+
+
+def effects(rows: EventRows) -> Result:
+    """Time lost, hazard ratios and tests: each the answer to a question of its own."""
+    import pandas as pd
+
+    listed = [row for row in made.time_rows(rows) if row["scale"] == "mean difference"]
+    listed += made.hazard_rows(rows) + made.test_rows(rows)
+    shown = ["measure", "method", "adjustment", "unit", "estimate", "conf_low", "conf_high", "p_value", "note", *COUNTS]
+    frame = pd.DataFrame(listed)
+    frame["format"] = ["ratio" if scale == "hazard ratio" else "number2" for scale in frame["scale"]]
+    frame = frame.reindex(columns=[*shown, "format"])
+    columns = (
+        Column("method", "Quantity"), Column("adjustment", "Adjustment"), Column("unit", "Unit"),
+        Column("estimate", "Exposed v comparator (95% CI)", "number2", low="conf_low", high="conf_high",
+               format_by="format", of=COUNTS),
+        Column("p_value", "P", "p", of=COUNTS),
+    )  # fmt: skip
+    first = frame[frame["method"].str.startswith("cause-specific")].iloc[0]
+    said = (
+        f"{rows.event}: cause-specific hazard ratio {first['estimate']:.2f} "
+        f"({first['conf_low']:.2f} to {first['conf_high']:.2f})."
+        if np.isfinite(first["estimate"]) else f"{rows.event}: no hazard ratio can be estimated."
+    )  # fmt: skip
+    return Result(
+        "outcome_effects", f"{rows.event}: time lost, hazards and tests", frame, columns,
+        ("A cause-specific hazard ratio compares rates among those still free of every event; the subdistribution "
+         "hazard ratio follows the cumulative incidence, deaths included. A ratio of hazards is not a ratio of risks.",
+         "Tests are without weights; numbers of persons and first events are in the table above."), said,
+        group_by="measure",
+    )  # fmt: skip
+
+
+def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
+    """How often it came back: mean number of events a person, death ending them."""
+    import pandas as pd
+
+    if not rows.death:
+        reason = f"{rows.event} comes once."
+        return Result("mean_count", f"{rows.event}: how often it came back", pd.DataFrame({"not possible": [reason]}),
+                      sentence=f"Not possible: {reason}")  # fmt: skip
+    curves = made.mean_counts(rows)
+    parts = []
+    for i, (curve, arm) in enumerate(zip(curves, (True, False), strict=True)):
+        ends = np.sort(rows.end[rows.arm(arm)])
+        steps = np.flatnonzero(curve.n_event > 0)
+        if len(steps) > MOST_STEPS:
+            steps = steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))]
+        time = np.concatenate([[0.0], curve.time[steps]])
+        parts.append(pd.DataFrame({
+            "arm": rows.names[i], "cause": rows.event, "kind": "curve", "time": time,
+            "mean": np.concatenate([[0.0], curve.mean[steps]]), "low": np.concatenate([[0.0], curve.conf_low[steps]]),
+            "high": np.concatenate([[0.0], curve.conf_high[steps]]), "n_risk": _still(ends, time),
+        }))  # fmt: skip
+        parts.append(_at_risk(rows.names[i], ends, np.array([0.0, *landmarks])).rename(columns={"risk": "mean"}))
+    listed = pd.DataFrame(made.repeat_rows(rows))
+    shown = ["method", "scale", "unit", "value_exposed", "value_comparator", "estimate", "conf_low", "conf_high",
+             "p_value", "se_kind", "note", *COUNTS]  # fmt: skip
+    frame = listed.reindex(columns=shown)
+    columns = (
+        Column("method", "Quantity"), Column("unit", "Unit"),
+        Column("value_exposed", rows.names[0], "number3", "events per person", of="events_exposed", missing="–"),
+        Column("value_comparator", rows.names[1], "number3", "events per person", of="events_comparator", missing="–"),
+        Column("estimate", "Difference or ratio (95% CI)", "number3", low="conf_low", high="conf_high", of=COUNTS),
+        Column("p_value", "P", "p", of=COUNTS),
+        Column("events_exposed", "Events", "count", rows.names[0]),
+        Column("events_comparator", "Events", "count", rows.names[1]),
+    )  # fmt: skip
+    gap = listed.iloc[0]
+    said = (
+        f"{rows.event} per person by day {rows.horizon:g}: {gap['value_exposed']:.3f} among {rows.names[0]} and "
+        f"{gap['value_comparator']:.3f} among {rows.names[1]}."
+    )
+    options = {"xlabel": "Days from index", "horizon": rows.horizon, "adjustment": rows.adjustment}
+    figure = Figure("mean_count", pd.concat(parts, ignore_index=True), options, counts=("n_risk",),
+                    of=dict.fromkeys(("mean", "low", "high"), ("n_risk",)))  # fmt: skip
+    return Result(
+        "mean_count", f"{rows.event}: how often it came back", frame, columns,
+        (f"Mean cumulative number (Ghosh and Lin: the dead have no more), {rows.adjustment}; two on one day are one. "
+         "Rate ratios are per person-time under observation, so an arm that dies sooner is not flattered by them.",),
+        said, figure=figure, alt=said,
+    )  # fmt: skip

@@ -1,0 +1,133 @@
+"""One outcome of a study in depth: death competing with it, how often it came back, and the usual ratios."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops.analyse.exhibits.gallery import Gallery
+from clinops.analyse.outcomes import estimates as made
+from clinops.analyse.outcomes import exhibits
+from clinops.analyse.outcomes.rows import EventRows, event_rows
+from clinops.errors import DefinitionError
+from clinops.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERS = {
+    "happened": "Table 1", "cumulative_incidence": "Figure 1", "outcome_effects": "Table 2", "mean_count": "Figure 2",
+}  # fmt: skip
+ORDER = ("happened", "incidence", "effects", "repeats")
+LANDMARKS = 4
+
+
+class Outcome:
+    """One outcome of a study.
+
+    Parameters
+    ----------
+    study : the arms, their weights and follow-up.
+    outcome : name of one that counts events.
+    landmarks : days at which risks are compared; four round ones up to the end of the window where none are given.
+    """
+
+    def __init__(self, study: Any, outcome: str, landmarks: Sequence[float] = ()) -> None:
+        self.study = study
+        self.rows: EventRows = event_rows(study, outcome)
+        self.landmarks = _landmarks(landmarks, self.rows.horizon)
+        self._gallery = Gallery(
+            NUMBERS,
+            synthetic=study.source.synthetic,
+            min_cell=study.protocol.min_cell,
+            everything=lambda: self.exhibits,
+        )
+
+    @property
+    def happened(self) -> Result:
+        """Persons, person-time and events by arm."""
+        return self._show("happened", lambda: exhibits.happened(self.rows))
+
+    @property
+    def incidence(self) -> Result:
+        """Cumulative incidence, with death as a competing event."""
+        return self._show("cumulative_incidence", lambda: exhibits.incidence(self.rows, self.landmarks))
+
+    @property
+    def effects(self) -> Result:
+        """Time lost, hazard ratios and tests."""
+        return self._show("outcome_effects", lambda: exhibits.effects(self.rows))
+
+    @property
+    def repeats(self) -> Result:
+        """How often it came back."""
+        return self._show("mean_count", lambda: exhibits.repeats(self.rows, self.landmarks))
+
+    @cached_property
+    def estimates(self) -> pd.DataFrame:
+        """Every estimate in the one long schema."""
+        from clinops.results.schema import estimates
+
+        rows = made.risk_rows(self.rows, self.landmarks) + made.time_rows(self.rows)
+        rows += made.hazard_rows(self.rows) + made.test_rows(self.rows) + made.repeat_rows(self.rows)
+        notebook = os.environ.get("CLINOPS_NOTEBOOK", "")
+        return estimates([{"notebook": notebook} | row for row in rows])
+
+    @property
+    def exhibits(self) -> tuple[Result, ...]:
+        """Every exhibit of the report, in its order."""
+        return tuple(getattr(self, name) for name in ORDER)
+
+    def write(self, folder: str | Path | None = None) -> Path | None:
+        """Write results, tables and figures into a folder; see `Study.write`."""
+        from clinops.analyse.bundle import Bundle, write
+
+        made_ = Bundle(
+            f"{self.rows.event}: {self.study.protocol.title}", self.exhibits, self.study.source,
+            protocol=self.study.protocol, findings=self.study.findings, estimates=self.estimates,
+            min_cell=self.study.protocol.min_cell,
+        )  # fmt: skip
+        return write(made_, folder)
+
+    def _show(self, name: str, make: Any) -> Result:
+        shown: Result = self._gallery.show(name, make)
+        return shown
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(one) for one in self.exhibits)
+
+    def _repr_html_(self) -> str:
+        return "\n".join(one._repr_html_() for one in self.exhibits)
+
+
+def outcome(study: Any, name: str, landmarks: Sequence[float] = ()) -> Outcome:
+    """Look at one outcome of a study in depth.
+
+    Parameters
+    ----------
+    study : from ``protocol.on(source)``.
+    name : of an outcome of the protocol that counts events.
+    landmarks : days from the index date at which risks are compared.
+
+    Raises
+    ------
+    DefinitionError : no such outcome, or landmarks outside the window.
+    """
+    return Outcome(study, name, landmarks)
+
+
+def _landmarks(given: Sequence[float], horizon: float) -> tuple[float, ...]:
+    if not given:
+        step = max(1.0, np.floor(horizon / LANDMARKS))
+        return (*(float(step * i) for i in range(1, LANDMARKS) if step * i < horizon), horizon)
+    days = tuple(float(day) for day in given)
+    if list(days) != sorted(set(days)) or not days[0] > 0 or days[-1] > horizon:
+        raise DefinitionError(
+            f"The landmarks are {', '.join(f'{day:g}' for day in days)}; give rising days from 1 to {horizon:g}."
+        )
+    return days

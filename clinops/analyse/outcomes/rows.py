@@ -1,0 +1,114 @@
+"""One outcome of a study as arrays: who had which event first, on which day, and every time it came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinops.analyse.dataset import Floats
+from clinops.define.measures import EVENT_KINDS
+from clinops.errors import DefinitionError, unknown
+
+if TYPE_CHECKING:
+    from clinops.define.measures import Measure
+
+EVENT, DEATH = 1, 2
+"""Codes of the causes; 0 is neither, at the end of follow-up."""
+
+
+@dataclass(frozen=True)
+class EventRows:
+    """Persons of both arms, n rows; days count from the index date.
+
+    Attributes
+    ----------
+    exposed : (n,). exit : (n,) day of the first event, of death, or of the end of follow-up, whichever came first.
+    cause : (n,) `EVENT`, `DEATH` or 0. end : (n,) end of follow-up. died : (n,) whether it is a death.
+    event_row, event_day : (m,) every event: the row it belongs to, and its day.
+    weights, cluster, cluster_name, known_weights : as in `Adjusted`.
+    names : of the arms. event, death : what the causes are called; `death` is "" where the event is death itself.
+    horizon : the day at which follow-up ends by plan. estimand, adjustment : in words.
+    """
+
+    exposed: NDArray[np.bool_]
+    exit: Floats
+    cause: NDArray[np.int64]
+    end: Floats
+    died: NDArray[np.bool_]
+    event_row: NDArray[np.int64]
+    event_day: Floats
+    weights: Floats
+    cluster: NDArray[Any]
+    cluster_name: str
+    names: tuple[str, str]
+    event: str
+    death: str
+    horizon: float
+    estimand: str
+    adjustment: str
+
+    def __len__(self) -> int:
+        return len(self.exposed)
+
+    def arm(self, exposed: bool) -> NDArray[np.bool_]:
+        """(n,) rows of one arm that carry weight and were followed for a day."""
+        return (self.exposed == exposed) & (self.weights > 0) & (self.exit > 0)
+
+    @property
+    def causes(self) -> tuple[int, ...]:
+        """The causes that there can be."""
+        return (EVENT, DEATH) if self.death else (EVENT,)
+
+    def called(self, cause: int) -> str:
+        """The name of a cause."""
+        return self.event if cause == EVENT else self.death
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether rows count alike and on their own, so that no sandwich is needed."""
+        return bool(np.ptp(self.weights[self.weights > 0]) == 0) and len(np.unique(self.cluster)) == len(self)
+
+    @cached_property
+    def count(self) -> Floats:
+        """(n,) events of each row."""
+        return np.bincount(self.event_row, minlength=len(self)).astype(float)
+
+
+def event_rows(study: Any, outcome: str) -> EventRows:
+    """Read one outcome of a study.
+
+    Raises
+    ------
+    DefinitionError : no outcome of that name that counts events.
+    """
+    from clinops.build.event_days import event_days
+
+    known = {m.name: m for m in study.protocol.outcomes if m.measure in EVENT_KINDS and study.data.has(m)}
+    if outcome not in known:
+        raise DefinitionError(unknown("outcome that counts events", outcome, known))
+    measure: Measure = known[outcome]
+    data, adjusted = study.data, study.adjusted
+    found = event_days(study.protocol, study.baseline, measure)
+    row, day = found["row"].to_numpy(dtype=np.int64), found["day"].to_numpy(dtype=float)
+    end = data.end_day.astype(float)
+    assert data.outcomes is not None
+    death_day = data.outcomes["death_day"].to_numpy(dtype=float)
+    died = np.isfinite(death_day) & (death_day <= end)
+    first = np.full(len(data), np.inf)
+    np.minimum.at(first, row, day)
+    had = np.isfinite(first)
+    itself = measure.events is not None and measure.events.domain == "death"
+    cause = np.where(had, EVENT, np.where(died & (not itself), DEATH, 0)).astype(np.int64)
+    window = measure.window
+    horizon = float(end.max(initial=0.0)) if window is None or window.end is None else float(window.end)
+    return EventRows(
+        exposed=data.exposed, exit=np.where(had, first, end), cause=cause, end=end, died=died, event_row=row,
+        event_day=day, weights=adjusted.weights, cluster=adjusted.cluster, cluster_name=adjusted.cluster_name,
+        names=(study.protocol.exposed.name, study.protocol.comparator.name), event=measure.name,
+        death="" if itself else "Death before it", horizon=horizon, estimand=adjusted.estimand,
+        adjustment=adjusted.label,
+    )  # fmt: skip
