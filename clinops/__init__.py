@@ -47,7 +47,8 @@ from clinops.sources import connect
 
 _LATER = {
     "cost_of_care": "clinops.analyse.costs.care", "ledger": "clinops.analyse.costs.ledger",
-    "profile": "clinops.analyse.profile", "quality": "clinops.analyse.quality",
+    "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
+    "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
     "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
@@ -65,7 +66,7 @@ __all__ = [
     "codes", "cohort", "connect", "cost", "cost_of_care",
     "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks", "ledger",
-    "ledger_rules", "match", "observed", "prices", "profile", "programme", "protocol", "quality", "race",
+    "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions",
     "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

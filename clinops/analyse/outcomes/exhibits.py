@@ -197,9 +197,7 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
     import pandas as pd
 
     if not rows.death:
-        reason = f"{rows.event} comes once."
-        return Result("mean_count", f"{rows.event}: how often it came back", pd.DataFrame({"not possible": [reason]}),
-                      sentence=f"Not possible: {reason}")  # fmt: skip
+        return _once("mean_count", rows)
     curves = made.mean_counts(rows)
     parts = []
     for i, (curve, arm) in enumerate(zip(curves, (True, False), strict=True)):
@@ -214,6 +212,28 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
             "high": np.concatenate([[0.0], curve.conf_high[steps]]), "n_risk": _still(ends, time),
         }))  # fmt: skip
         parts.append(_at_risk(rows.names[i], ends, np.array([0.0, *landmarks])).rename(columns={"risk": "mean"}))
+    frame = pd.concat(parts, ignore_index=True)
+    gap = made.repeat_rows(rows)[0]
+    said = (
+        f"{rows.event} per person by day {rows.horizon:g}: {gap['value_exposed']:.3f} among {rows.names[0]} and "
+        f"{gap['value_comparator']:.3f} among {rows.names[1]}."
+    )
+    options = {"xlabel": "Days from index", "horizon": rows.horizon, "adjustment": rows.adjustment}
+    figure = Figure("mean_count", frame, options, counts=("n_risk",),
+                    of=dict.fromkeys(("mean", "low", "high"), ("n_risk",)))  # fmt: skip
+    table = frame[frame["kind"] == "at risk"][["arm", "time", "n_risk"]].reset_index(drop=True)
+    columns = (Column("time", "Day", "number0"), Column("n_risk", "At risk", "count", "persons"))
+    return Result("mean_count", f"{rows.event}: how often it came back", table, columns,
+                  (f"Mean cumulative number (Ghosh and Lin: the dead have no more), {rows.adjustment}; two on one day are "
+                   "one.",), said, figure=figure, alt=said, group_by="arm")  # fmt: skip
+
+
+def repeat_effects(rows: EventRows) -> Result:
+    """Mean numbers and rates compared, by the usual models of counts."""
+    import pandas as pd
+
+    if not rows.death:
+        return _once("repeat_effects", rows)
     listed = pd.DataFrame(made.repeat_rows(rows))
     shown = ["method", "scale", "unit", "value_exposed", "value_comparator", "estimate", "conf_low", "conf_high",
              "p_value", "se_kind", "note", *COUNTS]  # fmt: skip
@@ -227,17 +247,21 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
         Column("events_exposed", "Events", "count", rows.names[0]),
         Column("events_comparator", "Events", "count", rows.names[1]),
     )  # fmt: skip
-    gap = listed.iloc[0]
+    ratio = listed.iloc[1]
     said = (
-        f"{rows.event} per person by day {rows.horizon:g}: {gap['value_exposed']:.3f} among {rows.names[0]} and "
-        f"{gap['value_comparator']:.3f} among {rows.names[1]}."
-    )
-    options = {"xlabel": "Days from index", "horizon": rows.horizon, "adjustment": rows.adjustment}
-    figure = Figure("mean_count", pd.concat(parts, ignore_index=True), options, counts=("n_risk",),
-                    of=dict.fromkeys(("mean", "low", "high"), ("n_risk",)))  # fmt: skip
-    return Result(
-        "mean_count", f"{rows.event}: how often it came back", frame, columns,
-        (f"Mean cumulative number (Ghosh and Lin: the dead have no more), {rows.adjustment}; two on one day are one. "
-         "Rate ratios are per person-time under observation, so an arm that dies sooner is not flattered by them.",),
-        said, figure=figure, alt=said,
+        f"{rows.event}: ratio of mean numbers {ratio['estimate']:.2f} ({ratio['conf_low']:.2f} to "
+        f"{ratio['conf_high']:.2f})." if np.isfinite(ratio["estimate"]) else f"{rows.event}: no ratio can be estimated."
     )  # fmt: skip
+    return Result(
+        "repeat_effects", f"{rows.event}: every time, compared", frame, columns,
+        (f"{rows.adjustment}. Rate ratios are per person-time under observation, so an arm that dies sooner is not "
+         "flattered by them.",), said,
+    )  # fmt: skip
+
+
+def _once(name: str, rows: EventRows) -> Result:
+    import pandas as pd
+
+    reason = f"{rows.event} comes once."
+    return Result(name, f"{rows.event}: how often it came back", pd.DataFrame({"not possible": [reason]}),
+                  sentence=f"Not possible: {reason}")  # fmt: skip

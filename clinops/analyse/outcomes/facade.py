@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 NUMBERS = {
     "happened": "Table 1", "cumulative_incidence": "Figure 1", "outcome_effects": "Table 2", "mean_count": "Figure 2",
+    "repeat_effects": "Table 3",
 }  # fmt: skip
-ORDER = ("happened", "incidence", "effects", "repeats")
+ORDER = ("happened", "incidence", "effects", "repeats", "repeat_effects")
 LANDMARKS = 4
 
 
@@ -67,6 +68,11 @@ class Outcome:
     def repeats(self) -> Result:
         """How often it came back."""
         return self._show("mean_count", lambda: exhibits.repeats(self.rows, self.landmarks))
+
+    @property
+    def repeat_effects(self) -> Result:
+        """Mean numbers and rates compared."""
+        return self._show("repeat_effects", lambda: exhibits.repeat_effects(self.rows))
 
     @cached_property
     def estimates(self) -> pd.DataFrame:
