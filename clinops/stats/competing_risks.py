@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from clinops.errors import DataError, ParameterError, unknown
+from clinops.errors import ParameterError, unknown
+from clinops.stats.causes import cause_codes, cause_columns
 from clinops.stats.competing_variance import (
     KINDS,
     Increments,
+    by_cluster,
     incidence_variance,
     increments,
+    influences,
     lost_variance,
-    robust_lost_variance,
     robust_variances,
     still_to_lose,
 )
@@ -23,7 +25,9 @@ from clinops.stats.normal import two_sided, z_value
 from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, ratio, risk_sets, spells
 
 CONF_TYPES = ("log-log", "log", "plain")
+Labels = NDArray[Any]
 SCALES = ("difference", "ratio")
+_QUANTITIES = ("incidence", "time lost")
 _SE_KINDS = {"greenwood": "Greenwood", "aalen": "Aalen", "robust": "robust"}
 
 
@@ -142,18 +146,13 @@ class CumulativeIncidence:
         note = "" if extend else self._beyond(tau)
         if note:
             return _nothing(cause, tau, "value", self.level, self.se_kind, note)
-        at = self.steps.increments
-        inside = self.time <= tau
-        left = np.where(inside, tau - np.minimum(self.time, tau), 0.0)
-        width = np.diff(np.append(np.minimum(self.time, tau), tau))
-        area = np.cumsum((self.incidence[:, column] * width)[::-1])[::-1]
-        still = still_to_lose(at, column, left, area)
+        left, still, value = self._reach(column, tau, "time lost")
+        of = self.steps
         if self.se_kind == "robust":
-            of = self.steps
-            variance = robust_lost_variance(of.rows, of.sets, of.mine, at, column, left, still)
+            variance = float(np.sum(by_cluster(self._influence(column, tau, "time lost"), of.rows.cluster) ** 2))
         else:
-            variance = lost_variance(at, column, self.se_kind.lower(), left, still)
-        value, error = float(area[0]) if len(area) else 0.0, float(np.sqrt(max(variance, 0.0)))
+            variance = lost_variance(of.increments, column, self.se_kind.lower(), left, still)
+        error = float(np.sqrt(max(variance, 0.0)))
         reach = z_value(self.level) * error
         note = "" if value else f"no event of cause {cause} before {tau:g}"
         return CauseEstimate(
@@ -168,6 +167,38 @@ class CumulativeIncidence:
         """
         own = self.n_event[:, self.column(cause)]
         return np.asarray(1 - np.cumprod(1 - ratio(own, self.n_risk, self.n_risk > 0)))
+
+    def influence(self, cause: int, time: float, *, of: str = "incidence") -> Floats:
+        """Each row's influence on the incidence at `time`, or on the time lost up to it, its weight included: (rows,).
+
+        The robust variance is the sum of squares of its sums over clusters. NaN for rows set aside.
+
+        Raises
+        ------
+        ParameterError : unknown cause, or `of` is neither "incidence" nor "time lost".
+        """
+        if of not in _QUANTITIES:
+            raise ParameterError(unknown("quantity", of, _QUANTITIES))
+        out = np.full(len(self.steps.rows.kept), np.nan)
+        out[self.steps.rows.kept] = self._influence(self.column(cause), time, of)
+        return out
+
+    def _influence(self, column: int, time: float, of: str) -> Floats:
+        steps, (left, still, _) = self.steps, self._reach(column, time, of)
+        return influences(steps.rows, steps.sets, steps.mine, steps.increments, column, left, still)
+
+    def _reach(self, column: int, time: float, of: str) -> tuple[Floats, Floats, float]:
+        """What an event of the cause at each time adds, what those it removes would still have added; the value."""
+        inside, curve = self.time <= time, self.incidence[:, column]
+        if of == "incidence":
+            left, value = inside.astype(np.float64), float(curve[inside][-1]) if inside.any() else 0.0
+            area = left * value
+        else:
+            clock = np.minimum(self.time, time)
+            left = time - clock
+            area = np.cumsum((curve * np.diff(np.append(clock, time)))[::-1])[::-1]
+            value = float(area[0]) if len(area) else 0.0
+        return left, still_to_lose(self.steps.increments, column, left, area), value
 
     def _beyond(self, time: float) -> str:
         """Why nothing is known at `time`, if nothing is."""
@@ -185,6 +216,7 @@ class _Steps:
     sets: RiskSets
     mine: Ints
     increments: Increments
+    labels: Labels | None
 
 
 def aalen_johansen(
@@ -229,9 +261,9 @@ def aalen_johansen(
     z_value(level)
     codes = cause_codes(cause)
     rows = spells(exit, codes > 0, entry=entry, weights=weights, cluster=cluster)
-    codes = codes[rows.kept]
+    codes, labels = codes[rows.kept], None if cluster is None else np.asarray(cluster)[rows.kept]
     kind = _kind(rows, variance)
-    named, mine = _columns(codes, causes)
+    named, mine = cause_columns(codes, causes)
     sets = risk_sets(rows, every_exit=True)
     at, left_over, events = increments(rows, sets, mine, len(named))
     if kind == "robust":
@@ -249,7 +281,8 @@ def aalen_johansen(
     survival_error = np.where(at.after > 0, at.after * np.sqrt(log_variance), np.nan)
     return CumulativeIncidence(
         named, sets.time, at.n_risk, at.by_cause, left_over, at.incidence, error, low, high, at.after, survival_error,
-        conf_type, level, _SE_KINDS[kind], rows.n, events, rows.set_aside, _note(rows), _Steps(rows, sets, mine, at),
+        conf_type, level, _SE_KINDS[kind], rows.n, events, rows.set_aside, _note(rows),
+        _Steps(rows, sets, mine, at, labels),
     )  # fmt: skip
 
 
@@ -282,10 +315,11 @@ def aalen_johansen_by(
 def compare_incidence(
     first: CumulativeIncidence, second: CumulativeIncidence, cause: int, time: float, *, scale: str = "difference"
 ) -> CauseEstimate:
-    """By how much does the share with this cause by `time` differ between two groups of different people?
+    """By how much does the share with this cause by `time` differ between two groups?
 
-    scale : "difference" (first less second) or "ratio" (limits on the log scale). NaN with a note where a group is
-    not followed to `time`, or where a ratio has a 0.
+    The groups are of different people, or both curves were made with `cluster`: a label that stands in both groups
+    (a matched set, a person in both) is then one cluster. scale : "difference" (first less second) or "ratio"
+    (limits on the log scale). NaN with a note where a group is not followed to `time`, or where a ratio has a 0.
 
     Raises
     ------
@@ -296,7 +330,8 @@ def compare_incidence(
         column, points, note = curve.column(cause), curve.at([time]), curve._beyond(time)
         value, error = float(points.incidence[0, column]), float(points.std_error[0, column])
         sides.append((float("nan"), float("nan"), note) if note else (value, error, ""))
-    return _contrast(sides[0], sides[1], (cause, time, scale), (first.level, _both(first.se_kind, second.se_kind)))
+    shared = _covariance(first, second, cause, time, "incidence")
+    return _contrast(sides, shared, (cause, time, scale), (first.level, _both(first.se_kind, second.se_kind)))
 
 
 def compare_time_lost(
@@ -308,9 +343,9 @@ def compare_time_lost(
     scale: str = "difference",
     extend: bool = False,
 ) -> CauseEstimate:
-    """By how much does the time lost to this cause up to tau differ between two groups of different people?
+    """By how much does the time lost to this cause up to tau differ between two groups?
 
-    scale : "difference" (first less second) or "ratio" (limits on the log scale).
+    Groups, clusters and scale are those of `compare_incidence`.
 
     Raises
     ------
@@ -318,52 +353,22 @@ def compare_time_lost(
     """
     lost = [curve.time_lost(cause, tau, extend=extend) for curve in (first, second)]
     sides = [(one.estimate, one.std_error, one.note if np.isnan(one.estimate) else "") for one in lost]
-    return _contrast(sides[0], sides[1], (cause, tau, scale), (first.level, _both(first.se_kind, second.se_kind)))
+    shared = _covariance(first, second, cause, tau, "time lost")
+    return _contrast(sides, shared, (cause, tau, scale), (first.level, _both(first.se_kind, second.se_kind)))
 
 
-def cause_codes(cause: ArrayLike) -> Ints:
-    """Check causes: (n,) whole numbers, 0 for no event.
-
-    Raises
-    ------
-    DataError : missing, negative or fractional codes, or no single column.
-    """
-    found = np.asarray(cause)
-    if found.ndim != 1 or found.dtype.kind not in "biuf":
-        raise DataError(
-            f"cause has the shape {found.shape} and type {found.dtype}; it must be one column of whole numbers, "
-            "0 for no event and 1, 2 ... for the causes."
-        )
-    values = found.astype(np.float64)
-    wrong = ~np.isfinite(values) | (values < 0) | (values != np.floor(values))
-    if wrong.any():
-        raise DataError(
-            f"cause has {int(wrong.sum())} values that are no whole number of 0 or more (first: row "
-            f"{int(np.flatnonzero(wrong)[0])}, {values[wrong][0]:g}); 0 is no event, 1, 2 ... are the causes."
-        )
-    return values.astype(np.int64)
-
-
-def _columns(codes: Ints, causes: tuple[int, ...] | None) -> tuple[tuple[int, ...], Ints]:
-    """Codes to report and each row's column, -1 without an event."""
-    largest = int(codes.max(initial=0))
-    seen = np.flatnonzero(np.bincount(codes, minlength=1)) if largest <= 10_000 else np.unique(codes)
-    seen = seen[seen > 0]
-    named = tuple(int(code) for code in seen) if causes is None else tuple(causes)
-    absent = sorted(set(seen.tolist()) - set(named))
-    if absent or 0 in named or len(set(named)) < len(named):
-        raise DataError(
-            f"causes is {named}; it must name every cause that occurs, once and without 0 (the code of no event)"
-            + (
-                f": {absent[0]} occurs {int((codes == absent[0]).sum())} times. Recode it, or add it."
-                if absent
-                else "."
-            )
-        )
-    mine = np.full(len(codes), -1, dtype=np.int64)
-    for column, code in enumerate(named):
-        mine[codes == code] = column
-    return named, mine
+def _covariance(first: CumulativeIncidence, second: CumulativeIncidence, cause: int, time: float, of: str) -> float:
+    """Covariance of two groups' values through clusters that stand in both; 0 unless both were made with clusters."""
+    one, other = first.steps.labels, second.steps.labels
+    if one is None or other is None:
+        return 0.0
+    names, codes = np.unique(np.concatenate([one, other]), return_inverse=True)
+    each = np.split(codes.reshape(-1), [len(one)])
+    sums = [
+        np.bincount(code, weights=curve._influence(curve.column(cause), time, of), minlength=len(names))
+        for code, curve in zip(each, (first, second), strict=True)
+    ]
+    return float(np.sum(sums[0] * sums[1]))
 
 
 def _kind(rows: Spells, variance: str | None) -> str:
@@ -393,13 +398,10 @@ def _limits(value: Floats, error: Floats, conf_type: str, level: float) -> tuple
 
 
 def _contrast(
-    first: tuple[float, float, str],
-    second: tuple[float, float, str],
-    what: tuple[int, float, str],
-    how: tuple[float, str],
+    sides: list[tuple[float, float, str]], shared: float, what: tuple[int, float, str], how: tuple[float, str]
 ) -> CauseEstimate:
-    """Difference or ratio of two independent values, each with its error and note."""
-    (one, one_error, one_note), (other, other_error, other_note) = first, second
+    """Difference or ratio of two values, each with its error and note, and their covariance."""
+    (one, one_error, one_note), (other, other_error, other_note) = sides
     cause, time, scale = what
     if scale not in SCALES:
         raise ParameterError(unknown("scale", scale, SCALES))
@@ -410,12 +412,15 @@ def _contrast(
         return _nothing(cause, time, scale, *how, "no event of this cause in one group: no ratio")
     z = z_value(how[0])
     if scale == "difference":
-        estimate, error = one - other, float(np.hypot(one_error, other_error))
+        estimate, variance = one - other, one_error**2 + other_error**2 - 2 * shared
+    else:
+        estimate = one / other
+        variance = (one_error / one) ** 2 + (other_error / other) ** 2 - 2 * shared / (one * other)
+    error = float(np.sqrt(max(variance, 0.0)))
+    if scale == "difference":
         low, high, statistic = estimate - z * error, estimate + z * error, estimate
     else:
-        estimate, error = one / other, float(np.hypot(one_error / one, other_error / other))
-        low, high = estimate * np.exp(-z * error), estimate * np.exp(z * error)
-        statistic = float(np.log(estimate))
+        low, high, statistic = estimate * np.exp(-z * error), estimate * np.exp(z * error), float(np.log(estimate))
     p = two_sided(statistic / error) if error > 0 else float("nan")
     if np.isnan(error):
         note = "everybody in one group had this event: no standard error"

@@ -112,19 +112,26 @@ def still_to_lose(at: Increments, cause: int, left: Floats, area: Floats) -> Flo
     return -(area - at.incidence[:, cause] * left) * at.inverse
 
 
-def robust_lost_variance(
+def influences(
     rows: Spells, sets: RiskSets, mine: Ints, at: Increments, cause: int, left: Floats, still: Floats
-) -> float:
-    """Return the same over rows or clusters; `mine` (n,) is the column of each row's cause, -1 without an event."""
+) -> Floats:
+    """Each row's influence, weight included: (n,). `mine` (n,) is the column of its cause, -1 without an event.
+
+    left, still : (m,) as for `lost_variance`; for F_c at one time, 1 up to it and 0 later, and `still_to_lose` of it.
+    """
     hazard = ratio(at.n_event, at.n_risk, at.n_risk > 0)
     own_hazard = ratio(at.by_cause[:, cause], at.n_risk, at.n_risk > 0)
     gone = sets.along(at.share * (own_hazard * left + hazard * still))
     last = sets.last - 1
     event = at.share[last] * (np.where(mine == cause, left[last], 0.0) + np.where(mine >= 0, still[last], 0.0))
-    influence = rows.weight * (event - gone)
-    if rows.cluster is not None and len(influence):
-        influence = np.bincount(rows.cluster, weights=influence)
-    return float(np.sum(influence**2))
+    return np.asarray(rows.weight * (event - gone))
+
+
+def by_cluster(influence: Floats, cluster: Ints | None) -> Floats:
+    """Sum over clusters; each row by itself without."""
+    if cluster is None or not len(influence):
+        return influence
+    return np.bincount(cluster, weights=influence).astype(np.float64)
 
 
 def robust_variances(rows: Spells, sets: RiskSets, mine: Ints, at: Increments) -> tuple[Floats, Floats]:

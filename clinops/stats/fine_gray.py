@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, ParameterError, unknown
-from clinops.stats.competing_risks import cause_codes
+from clinops.stats.causes import cause_codes
 from clinops.stats.cox import CoxFit, cox
 from clinops.stats.cox_likelihood import Maximum, State, identified, maximise, partial_likelihood
 from clinops.stats.normal import chi2_tail, z_value

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import ParameterError
-from clinops.stats.competing_risks import cause_codes
+from clinops.stats.causes import cause_codes
 from clinops.stats.normal import chi2_tail
 from clinops.stats.risk_sets import Floats, Ints, Spells, ratio, spells
 

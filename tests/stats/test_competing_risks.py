@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinops.errors import DataError, ParameterError
+from clinops.stats.causes import cause_codes
 from clinops.stats.competing_risks import (
     CumulativeIncidence,
     aalen_johansen,
     aalen_johansen_by,
-    cause_codes,
     compare_incidence,
     compare_time_lost,
 )
@@ -195,6 +195,27 @@ def test_contrasts_by_hand() -> None:
     assert 0 < times.p_value < 1 and times.conf_low < times.estimate < times.conf_high
 
 
+def test_labels_in_both_groups_are_one_cluster() -> None:
+    """Matched sets: the error of a difference is that of the whole, by derivatives; of a group with itself it is 0."""
+    rng = np.random.default_rng(3)
+    time, cause = rng.integers(1, 9, 40).astype(float), rng.integers(0, 3, 40)
+    group, pair, weights = np.arange(40) % 2, np.arange(40) // 2, rng.uniform(0.5, 2, 40)
+    curves = aalen_johansen_by(group, time, cause, weights=weights, cluster=pair)
+    parts = {
+        compare_incidence: [curve.influence(1, 5) for curve in curves.values()],
+        compare_time_lost: [curve.influence(1, 5, of="time lost") for curve in curves.values()],
+    }
+    for compare, (first, second) in parts.items():
+        found = compare(curves[0], curves[1], 1, 5)
+        assert found.std_error == pytest.approx(np.sqrt(((first - second) ** 2).sum())), "one of each in a pair"
+        same = compare(curves[0], curves[0], 1, 5, scale="ratio")
+        assert (same.estimate, same.std_error) == pytest.approx((1, 0), abs=1e-7)
+    apart = aalen_johansen_by(group, time, cause, weights=weights, cluster=np.where(group == 0, pair, 100 + pair))
+    found = compare_incidence(apart[0], apart[1], 1, 5)
+    errors = [curve.at([5]).std_error[0, 0] for curve in apart.values()]
+    assert found.std_error == pytest.approx(np.hypot(*errors))
+
+
 # --- decided answers ----------------------------------------------------------------------------------------
 
 
@@ -305,6 +326,7 @@ def test_bad_options_are_refused() -> None:
         (lambda: curve.time_lost(3, 1), "cause"),
         (lambda: curve.time_lost(1, -1), "tau"),
         (lambda: compare_incidence(curve, curve, 1, 1, scale="odds"), "scale"),
+        (lambda: curve.influence(1, 1, of="time"), "quantity"),
         (lambda: gray_test([1], [1], [1], 1, rho=np.nan), "rho"),
     ):
         with pytest.raises(ParameterError, match=says):
@@ -433,6 +455,23 @@ def test_one_cause_is_one_minus_kaplan_meier(rows: dict[str, Any], seed: int, we
 def test_without_late_entry_greenwood_is_robust(rows: dict[str, Any]) -> None:
     model, robust = (_read(_curve(rows, variance=kind)) for kind in ("greenwood", "robust"))
     assert_close(robust, model, 1e-9, "kinds", atol=1e-7)
+
+
+@settings(deadline=None, max_examples=30)
+@given(_follow_up(), st.integers(0, 5), st.booleans())
+def test_influences_sum_to_the_robust_variance(rows: dict[str, Any], seed: int, clustered: bool) -> None:
+    n = len(rows["exit"])
+    weights = np.random.default_rng(seed).uniform(0.5, 2, n)
+    cluster = np.arange(n) // 3 if clustered else np.arange(n)
+    curve = _curve(rows, weights=weights, cluster=cluster)
+    for at, time in enumerate(curve.time):
+        for column, cause in enumerate((1, 2)):
+            total = np.bincount(cluster, weights=curve.influence(cause, time))
+            if np.isfinite(curve.std_error[at, column]):
+                assert_close([curve.std_error[at, column]], [np.sqrt((total**2).sum())], 1e-8, "incidence", atol=1e-7)
+    total = np.bincount(cluster, weights=curve.influence(2, 11, of="time lost"))
+    error = curve.time_lost(2, 11, extend=True).std_error
+    assert_close([error], [np.sqrt((total**2).sum())], 1e-9, "time lost")
 
 
 @settings(deadline=None, max_examples=25)
