@@ -42,7 +42,9 @@ def plausibility(at: Stake) -> Check:
         Column("touchable", f"Comparator's spend on {', '.join(at.plan.touchable)}", "money", money, of="n_comparator"),
         Column("share", "Saving as a share of it", "fraction", of=counts),
     )
-    said = f"The saving is {found.share:.0%} of what the comparator spent on care that the programme can touch."
+    # Written so that disclosure control finds the number where it has to.
+    size = f"{found.share:.1%} of" if abs(found.share) < 1 else f"{found.share:.2f} times"
+    said = f"The saving is {size} what the comparator spent on care that the programme can touch."
     if not known:
         said = "Not judged: no saving was estimated."
     elif not np.isfinite(found.share):

@@ -180,7 +180,7 @@ def perspectives(at: Stake) -> Result:
     cash = frame[frame["line"] == "Cash"].iloc[0]
     said = (
         f"Of the gross saving {words.number(float(cash['estimate']), 0)} {at.rows.currency} per person are taken to be "
-        "cash; the rest is capacity set free, worth money only where it is given up or used."
+        "cash. The rest is capacity set free, worth money only where it is given up or used."
     ) if at.plan.cash_known else f"{NO_CASH}, so what leaves the budget of a provider is not known."  # fmt: skip
     fee = "" if at.fee is not None else f" {NO_FEE} What is called after the fee is before it."
     return Result(

@@ -199,17 +199,25 @@ def cumulative(rows: CostRows) -> Result:
             "n_observed": seen, "deaths": died, "n": int(inside.sum()),
         }))  # fmt: skip
     frame = pd.concat(parts, ignore_index=True)
+    counts = ("n_exposed", "n_comparator")
+    frame["n_exposed"], frame["n_comparator"] = (int(rows.arm(arm).sum()) for arm in (True, False))
+    for name in ("estimate", "conf_low", "conf_high"):
+        values = [0.0, *(getattr(effect, name) for effect in gap)]
+        frame[f"gap_{name}"] = [*values, *[np.nan] * len(values)]  # beside the exposed, whose rows come first
     columns = (
         Column("month", "Month from index", "number0"),
         Column("cost", "Cumulative cost per person (95% CI)", "money", rows.currency, low="low", high="high",
                of="n_observed"),
         Column("n_observed", "Alive and observed", "count", "n"),
         Column("deaths", "Died", "percent", "n/all (%)", denominator="n"),
+        Column("gap_estimate", f"{rows.names[0]} minus {rows.names[1]} (95% CI)", "money", rows.currency,
+               low="gap_conf_low", high="gap_conf_high", of=counts, missing="–"),
     )  # fmt: skip
     last = gap[-1]
     size = words.interval(last.estimate, last.conf_low, last.conf_high, f"{rows.currency} per person")
     said = f"By month {rows.horizon}, {rows.names[0]} minus {rows.names[1]}: {size}; {_deaths(frame, rows)}."
-    figure = Figure("cumulative_cost", frame, {"currency": rows.currency, "adjustment": rows.adjustment},
+    drawn = frame.drop(columns=[*counts, *(name for name in frame if name.startswith("gap_"))])
+    figure = Figure("cumulative_cost", drawn, {"currency": rows.currency, "adjustment": rows.adjustment},
                     counts=("n_observed", "deaths"),
                     of=dict.fromkeys(("cost", "low", "high"), ("n_observed",)))  # fmt: skip
     return Result(
@@ -246,7 +254,7 @@ def category_table(made: list[Row], rows: CostRows) -> Result:
     total = frame.iloc[-1]
     said = (
         f"In total {words.interval(total['difference'], total['difference_low'], total['difference_high'], money)} per "
-        "person; the categories add up to it."
+        "person. The categories add up to it."
     )
     return Result(
         "cost_effects", f"Effect on cost per person over {rows.horizon} months, by category", frame, columns,

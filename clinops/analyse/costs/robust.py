@@ -48,12 +48,14 @@ def model_tests(rows: CostRows) -> Result:
     if not lines:
         return nothing("cost_model_tests", "What the costs say of the models", "negative costs, or too few above zero")
     frame = pd.DataFrame(lines)
-    frame["n"] = int(some.sum())
+    counts = ("n_exposed", "n_comparator")
+    frame["n_exposed"], frame["n_comparator"] = (int((some & rows.arm(arm)).sum()) for arm in (True, False))
     columns = (
         Column("test", "Test"), Column("what", "Quantity"),
-        Column("value", "Estimate (95% CI)", "number2", low="low", high="high", of="n"),
-        Column("p_value", "P", "p", of="n", missing="–"), Column("words", "In words"),
-        Column("n", "With a cost", "count", "persons"),
+        Column("value", "Estimate (95% CI)", "number2", low="low", high="high", of=counts),
+        Column("p_value", "P", "p", of=counts, missing="–"), Column("words", "In words"),
+        Column("n_exposed", rows.names[0], "count", "n", "With a cost"),
+        Column("n_comparator", rows.names[1], "count", "n", "With a cost"),
     )  # fmt: skip
     said = f"{frame['test'].iloc[0]}: {frame['words'].iloc[0]}."
     return Result("cost_model_tests", "What the costs say of the models", frame, columns, sentence=said)

@@ -62,7 +62,7 @@ def value_table(at: Stake, effect: str, unit: str) -> Result:
     share = quadrant_shares(drawn, gained)[found.quadrant]
     said = (
         f"By the estimates {at.rows.names[0]} {found.verdict} (net cost {words.number(cost, 0)} {at.rows.currency}, "
-        f"effect {words.number(gain, 2)} per person); {share:.0%} of replicates agree."
+        f"effect {words.number(gain, 2)} per person), as in {share:.0%} of replicates."
     )
     notes = (
         f"{at.rows.basis}. Intervals: percentiles of {at.plan.replicates} one-step bootstrap replicates of the same "

@@ -294,3 +294,28 @@ def test_categories_of_one_s_own(tmp_path: Path) -> None:
 def test_parts_of_the_whole(eight: CostOfCare) -> None:
     assert isinstance(eight.front_page.results, tuple) and eight.study is None and eight.truth is None
     assert isinstance(eight.estimates, pd.DataFrame)
+
+
+def test_a_small_arm_beside_a_large_one_is_not_told_either(tmp_path: Path) -> None:
+    """Five exposed, forty comparators: what could be said of the five is searched for, as it would be printed."""
+    rng = np.random.default_rng(5)
+    who, cost = range(1, 46), np.round(rng.uniform(10_000, 90_000, 45), 2)
+    cost[:5] += 7_321.55
+    kind = {1: "inpatient", 0: "pharmacy"}
+    claims = "person_id,service_date,category,allowed\n" + "".join(
+        f"{p},2021-02-{1 + p % 28:02d},{kind[p % 2]},{cost[p - 1]}\n" for p in who)  # fmt: skip
+    enrolment = "person_id,start_date,end_date\n" + "".join(f"{p},2020-01-01,2022-12-31\n" for p in who)
+    people = "person_id,arm,index_date,days_at_home\n" + "".join(
+        f"{p},{int(p <= 5)},2021-01-15,{50 + p % 7}\n" for p in who)  # fmt: skip
+    found = care(tmp_path, min_cell=11, claims=claims, enrolment=enrolment, people=people)
+    text = everything_said(found)
+    few, many = cost[:5], cost[5:]
+    odd, even = (np.array([c if p % 2 == r else 0.0 for p, c in zip(who, cost, strict=True)]) for r in (1, 0))
+    secret = [few.mean(), few.sum(), np.median(few), few.std(ddof=1), few.mean() / 3, few.sum() / 15, few.max(),
+              few.mean() - many.mean(), (few.mean() - many.mean()) / 3, odd[:5].mean(), even[:5].mean(),
+              odd[:5].mean() - odd[5:].mean(), even[:5].mean() - even[5:].mean(), 10 + few.mean() - many.mean(),
+              *np.quantile(few, [0.9, 0.95])]  # fmt: skip
+    digits = text.replace(",", "")
+    assert [one for one in map(abs, secret) if re.search(rf"(?<!\d){one:.0f}(?!\d)", digits)] == []
+    assert [one for one in map(abs, secret) if f"{one:.2f}" in digits or f"{one:.6f}" in digits] == []
+    assert f"{many.mean():,.0f}" in text  # what is said of the forty stands

@@ -237,6 +237,8 @@ def test_the_primary_exhibit_has_the_deaths_and_the_observed_beside_the_cost() -
     # who dies at the end of month 1 is no longer alive then; who left at 1.5 is seen until month 1
     assert other["deaths"].tolist() == [0, 1, 1] and other["n_observed"].tolist() == [3, 2, 1]
     assert one["cost"].tolist() == pytest.approx([0, 2 / 3, 1])
+    gap = frame.loc["Programme", "gap_estimate"] - (one["cost"] - other["cost"])
+    assert gap.abs().max() < 1e-12 and other["gap_estimate"].isna().all()
     assert "2 of 3 died among Programme; 1 of 3 died among Usual care" in horizon.cumulative(rows).sentence
 
 
