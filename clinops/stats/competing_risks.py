@@ -266,19 +266,8 @@ def aalen_johansen(
     named, mine = cause_columns(codes, causes)
     sets = risk_sets(rows, every_exit=True)
     at, left_over, events = increments(rows, sets, mine, len(named))
-    if kind == "robust":
-        squares, log_variance = robust_variances(rows, sets, mine, at)
-    else:
-        columns = [incidence_variance(at, column, kind) for column in range(len(named))]
-        squares = np.stack(columns, axis=1) if columns else np.zeros((sets.m, 0))
-        alive = at.after > 0
-        log_variance = np.cumsum(ratio(at.n_event, at.n_risk * (at.n_risk - at.n_event), alive))
-    error = np.sqrt(np.maximum(squares, 0))
-    others = at.incidence.sum(axis=1)[:, None] - at.incidence
-    certain = (at.after == 0)[:, None] & (others == 0) & (at.incidence > 0)
-    error = np.where(certain, np.nan, np.where(at.incidence == 0, 0.0, error))
+    error, survival_error = _errors(rows, sets, mine, at, kind)
     low, high = _limits(at.incidence, error, conf_type, level)
-    survival_error = np.where(at.after > 0, at.after * np.sqrt(log_variance), np.nan)
     return CumulativeIncidence(
         named, sets.time, at.n_risk, at.by_cause, left_over, at.incidence, error, low, high, at.after, survival_error,
         conf_type, level, _SE_KINDS[kind], rows.n, events, rows.set_aside, _note(rows),
@@ -380,6 +369,20 @@ def _kind(rows: Spells, variance: str | None) -> str:
     if rows.cluster is not None and variance != "robust":
         raise ParameterError(f"cluster asks for variance='robust'; {variance!r} was given. Leave one of them out.")
     return variance
+
+
+def _errors(rows: Spells, sets: RiskSets, mine: Ints, at: Increments, kind: str) -> tuple[Floats, Floats]:
+    """Standard errors of the incidences (m, K) and of survival (m,), NaN where nothing is left to vary."""
+    if kind == "robust":
+        squares, log_variance = robust_variances(rows, sets, mine, at)
+    else:
+        columns = [incidence_variance(at, column, kind) for column in range(at.incidence.shape[1])]
+        squares = np.stack(columns, axis=1) if columns else np.zeros((sets.m, 0))
+        log_variance = np.cumsum(ratio(at.n_event, at.n_risk * (at.n_risk - at.n_event), at.after > 0))
+    error = np.where(at.incidence == 0, 0.0, np.sqrt(np.maximum(squares, 0)))
+    others = at.incidence.sum(axis=1)[:, None] - at.incidence
+    certain = (at.after == 0)[:, None] & (others == 0) & (at.incidence > 0)
+    return np.where(certain, np.nan, error), np.where(at.after > 0, at.after * np.sqrt(log_variance), np.nan)
 
 
 def _limits(value: Floats, error: Floats, conf_type: str, level: float) -> tuple[Floats, Floats]:
