@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from clinops.results.result import Figure
@@ -60,4 +62,95 @@ def counts_of_events(**options: Any) -> Figure:
     return Figure("mean_count", frame, how, ("n_risk",), {c: DRAWN[c] for c in ("mean", "low", "high")})
 
 
-OUTCOMES = {"cumulative_incidence": incidence, "mean_count": counts_of_events}
+STATES = ("Hospital", "Rehabilitation", "Home with care", "Home")
+MOVES = {
+    "Offered": ((120, 410, 690, 1_396), (64, 0, 210, 380), (88, 12, 0, 730), (310, 11, 96, 0)),
+    "Not offered": ((410, 820, 1_090, 3_010), (180, 0, 400, 720), (260, 25, 0, 1_310), (990, 18, 140, 0)),
+}
+
+
+def transitions(**options: Any) -> Figure:
+    cells = [
+        (arm, left, into, n, n / sum(row), sum(row))
+        for arm, matrix in MOVES.items()
+        for left, row in zip(STATES, matrix, strict=True)
+        for into, n in zip(STATES, row, strict=True)
+    ]
+    frame = frame_of("arm from to n share n_from", *cells)
+    return Figure("transition_map", frame, {"unit": "transitions", **options}, ("n", "n_from"), {"share": ("n",)})
+
+
+def by_day(**options: Any) -> Figure:
+    days = [dt.date(2022, 1, 1) + dt.timedelta(days=i) for i in range(640)]
+    cells = [(day.isoformat(), 20 + 9 * (day.weekday() < 5) + (day.day * day.month) % 17) for day in days]
+    return Figure("calendar_heat", frame_of("date n", *cells), {"unit": "emergency visits", **options}, ("n",))
+
+
+def by_month(**options: Any) -> Figure:
+    cells = [
+        (arm, f"{year}-{month:02d}", base + 30 * (year - 2021) + 11 * ((month * 7) % 12))
+        for arm, base in (("Offered", 140), ("Not offered", 290))
+        for year in (2021, 2022, 2023)
+        for month in range(1, 13)
+    ]
+    return Figure("calendar_heat", frame_of("arm date n", *cells), {"unit": "emergency visits", **options}, ("n",))
+
+
+def chart(**options: Any) -> Figure:
+    rng = np.random.default_rng(3)
+    cells = []
+    for i in range(24):
+        n, late = 900 + 13 * ((i * 7) % 11), i >= 12
+        centre = 0.176 if not late else 0.141
+        events = round(n * (centre + rng.normal(0, 0.009)) + (55 if i == 7 else 0))
+        half = 3 * math.sqrt(centre * (1 - centre) / n)
+        rule = "beyond the limits" if abs(events / n - centre) > half else "eight on one side" if i == 20 else ""
+        period = f"{2022 + i // 12}-{i % 12 + 1:02d}"
+        phase = "after the programme" if late else "before"
+        cells.append((period, events / n, centre, centre - half, centre + half, events, n, rule, phase))
+    frame = frame_of("period value centre low high events n rule phase", *cells)
+    how = {"chart": "p", "ylabel": "Readmitted within 30 days", "xlabel": "Month of discharge", **options}
+    return Figure("control_chart", frame, how, ("events", "n"), {"value": ("events",)})
+
+
+def xmr(**options: Any) -> Figure:
+    rng = np.random.default_rng(5)
+    value = rng.normal(612.0, 22.0, 18)
+    value[11] += 95
+    ranges = np.abs(np.diff(value, prepend=NAN))
+    mean, spread = value.mean(), np.nanmean(ranges)
+    cells = [
+        (arm, f"Week {i + 1}", v + shift, mean + shift, mean + shift - 2.66 * spread, mean + shift + 2.66 * spread,
+         "Beyond the limits" if v > mean + 2.66 * spread else "", r, spread, 3.267 * spread)
+        for arm, shift in (("Offered", 0.0), ("Not offered", 35.0))
+        for i, (v, r) in enumerate(zip(value, ranges, strict=True))
+    ]  # fmt: skip
+    columns = "arm period value centre low high rule moving_range range_centre range_high"
+    how = {"chart": "XmR", "ylabel": "Cost per member-month", "xlabel": "Week", "currency": "USD", **options}
+    return Figure("control_chart", frame_of(columns, *cells), how)
+
+
+def funnel_of_units(**options: Any) -> Figure:
+    rng, target = np.random.default_rng(11), 0.156
+    cells: list[tuple[Any, ...]] = []
+
+    def limits(n: float) -> tuple[float, ...]:
+        error = math.sqrt(target * (1 - target) / n)
+        return tuple(max(target + z * error, 0.0) for z in (-1.96, 1.96, -3.09, 3.09))
+
+    for i in range(40):
+        n = int(80 * 1.09**i)
+        extra = {0: 0.2, 24: -0.065, 31: 0.052, 30: 0.03}.get(i, 0.0)
+        value = target + extra + rng.normal(0, 0.8) * math.sqrt(target * (1 - target) / n)
+        cells.append((f"Site {i + 1:02d}", "unit", n, round(value * n), value, *limits(n)))
+    cells += [("", "limit", n, NAN, NAN, *limits(n)) for n in range(60, 2_400, 40)]
+    frame = frame_of("label kind n events value low_95 high_95 low_998 high_998", *cells)
+    how = {"target": target, "target_label": "All sites (15.6%)", "ylabel": "Readmitted within 30 days",
+           "xlabel": "Discharges", **options}  # fmt: skip
+    return Figure("funnel_plot", frame, how, ("n", "events"), {"value": ("events",)})
+
+
+OUTCOMES = {
+    "cumulative_incidence": incidence, "mean_count": counts_of_events, "transition_map": transitions,
+    "calendar_heat": by_month, "control_chart": chart, "funnel_plot": funnel_of_units,
+}  # fmt: skip

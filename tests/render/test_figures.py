@@ -29,7 +29,8 @@ LABELS = {
     "flow": "rule", "design_diagram": "label", "love": "covariate", "forest": "label", "strip": "label",
     "survival": "arm", "cost_trend": "arm", "funnel_steps": "step", "cumulative_cost": "arm", "waterfall": "label",
     "budget": "year", "cost_calendar": "arm", "concentration": "arm", "acceptability": "arm",
-    "cumulative_incidence": "arm", "mean_count": "arm",
+    "cumulative_incidence": "arm", "mean_count": "arm", "transition_map": "from", "calendar_heat": "arm",
+    "control_chart": "rule", "funnel_plot": "label",
 }  # fmt: skip
 
 
@@ -188,6 +189,8 @@ ALL_MISSING = {
     "acceptability": "Nothing to draw: no probability is known.",
     "cumulative_incidence": "Nothing to draw: no risk is known.",
     "mean_count": "Nothing to draw: no mean count is known.",
+    "transition_map": "Nothing to draw: no count is known.", "calendar_heat": "Nothing to draw: no count is known.",
+    "control_chart": "Nothing to draw: no value is known.", "funnel_plot": "Nothing to draw: no unit's value is known.",
 }  # fmt: skip
 
 
@@ -256,6 +259,9 @@ HIDDEN = {
     "cost_calendar": (3, "persons", 9),
     "cumulative_incidence": (56, "n_risk", 9),
     "mean_count": (78, "n_risk", 9),
+    "transition_map": (9, "n", 9),
+    "calendar_heat": (4, "n", 9),
+    "control_chart": (6, "events", 9),
 }
 
 

@@ -16,7 +16,19 @@ import matplotlib
 
 from clinops.errors import DefinitionError, unknown
 from clinops.render import style
-from clinops.render.figures import balance, bars, decision, flow, incidence, intervals, money, timeline, trends
+from clinops.render.figures import (
+    balance,
+    bars,
+    decision,
+    flow,
+    heat,
+    incidence,
+    intervals,
+    money,
+    monitoring,
+    timeline,
+    trends,
+)
 from clinops.render.figures.sheet import Sheet
 from clinops.render.figures.values import marked
 
@@ -70,6 +82,14 @@ KINDS: dict[str, Kind] = {
     "waterfall": Kind(bars.waterfall, ("label", "value", "kind"), "there is no part of a difference."),
     "ce_plane": Kind(decision.ce_plane, ("effect", "cost", "kind"), "there is no draw and no estimate."),
     "budget": Kind(bars.budget, ("year", "gross", "fee", "net"), "there is no year."),
+    "transition_map": Kind(heat.transition_map, ("from", "to", "n"), "there is no transition."),
+    "calendar_heat": Kind(heat.calendar_heat, ("date", "n"), "there is no date."),
+    "control_chart": Kind(
+        monitoring.control_chart, ("period", "value", "centre", "low", "high"), "there is no period."
+    ),
+    "funnel_plot": Kind(
+        monitoring.funnel_plot, ("label", "n", "value", "low_95", "high_95", "low_998", "high_998"), "there is no unit."
+    ),
     "funnel_steps": Kind(flow.funnel_steps, ("step", "persons"), "there is no step."),
 }
 
