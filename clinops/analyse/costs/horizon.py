@@ -216,7 +216,7 @@ def cumulative(rows: CostRows) -> Result:
     last = gap[-1]
     size = words.interval(last.estimate, last.conf_low, last.conf_high, f"{rows.currency} per person")
     said = f"By month {rows.horizon}, {rows.names[0]} minus {rows.names[1]}: {size}; {_deaths(frame, rows)}."
-    drawn = frame.drop(columns=[*counts, *(name for name in frame if name.startswith("gap_"))])
+    drawn = frame.drop(columns=[*counts, *(name for name in map(str, frame) if name.startswith("gap_"))])
     figure = Figure("cumulative_cost", drawn, {"currency": rows.currency, "adjustment": rows.adjustment},
                     counts=("n_observed", "deaths"),
                     of=dict.fromkeys(("cost", "low", "high"), ("n_observed",)))  # fmt: skip
