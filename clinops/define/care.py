@@ -114,6 +114,91 @@ class ReadmissionRules(Definition):
         return bool(self.always_planned or self.potentially_planned)
 
 
+EPISODES = ReadmissionRules()
+
+
+@dataclass(frozen=True)
+class CareRules(Definition):
+    """What the other measures of care count.
+
+    Attributes
+    ----------
+    first, last : the period, both days included; None: all on record.
+    episodes : what an episode of hospital care and an index discharge are; its days and period give way to these.
+    emergency : visits that are emergency visits; empty: the emergency concepts.
+    observation : visits that are observation stays; empty: not counted, as no standard says which they are.
+    visits : ambulatory visits, of follow-up and of continuity; empty: outpatient, office and telehealth concepts.
+    days : within how many days a follow-up visit (or a next step) is looked for; each is a row.
+    from_day : first day after discharge on which a visit counts as follow-up.
+    by : whose continuity: "provider" or "site".
+    at_least : visits that a person needs for an index of continuity.
+    steps_from, steps_to : the step that starts a wait, and the one that ends it; both or neither.
+    kept, missed : appointments kept and missed; both or neither.
+    """
+
+    kind: ClassVar[str] = "care rules"
+    made: ClassVar[str] = "care_rules(days=(7, 30))"
+    first: dt.date | None = None
+    last: dt.date | None = None
+    episodes: ReadmissionRules = EPISODES
+    emergency: tuple[Events, ...] = ()
+    observation: tuple[Events, ...] = ()
+    visits: tuple[Events, ...] = ()
+    days: tuple[int, ...] = (7, 30)
+    from_day: int = 1
+    by: str = "provider"
+    at_least: int = 3
+    steps_from: tuple[Events, ...] = ()
+    steps_to: tuple[Events, ...] = ()
+    kept: tuple[Events, ...] = ()
+    missed: tuple[Events, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice("continuity", self.by, ("provider", "site"))
+        whole("at_least", self.at_least, 2, 1000)
+        whole("from_day", self.from_day, 0, 3650)
+        if not self.days or list(self.days) != sorted(set(self.days)) or min(self.days) < max(self.from_day, 1):
+            raise DefinitionError(
+                f"days is {self.days}; give rising whole numbers from day {max(self.from_day, 1)} on."
+            )
+        for name in ("emergency", "observation", "visits"):
+            for one in getattr(self, name):
+                choice(f"domain of {name}", one.domain, ("visit",))
+        for one, other in (("steps_from", "steps_to"), ("kept", "missed")):
+            if bool(getattr(self, one)) != bool(getattr(self, other)):
+                raise DefinitionError(f"{one} and {other} belong together; give both, or neither.")
+        if self.first and self.last and self.last < self.first:
+            raise DefinitionError(f"The period from {self.first} to {self.last} is empty; give the earlier day first.")
+
+
+def care_rules(
+    *, first: str | dt.date | None = None, last: str | dt.date | None = None, days: Any = (7, 30), **given: Any
+) -> CareRules:
+    """Rules of the measures of care; whatever is not given is at its default.
+
+    Parameters
+    ----------
+    first, last : the period, dates or ISO text.
+    days : one number of days or several.
+    given : the other fields of `CareRules`; one events or several.
+
+    Raises
+    ------
+    DefinitionError : an unknown rule or domain, or an impossible number.
+    """
+    known = CareRules.__dataclass_fields__
+    for name in given:
+        if name not in known:
+            raise DefinitionError(unknown("care rule", name, known))
+    plain = ("episodes", "from_day", "by", "at_least")
+    held: dict[str, Any] = {name: value if name in plain else several(value, name) for name, value in given.items()}
+    return CareRules(
+        first=None if first is None else as_date(first, "first"),
+        last=None if last is None else as_date(last, "last"), days=several(days, "days"), **held,
+    )  # fmt: skip
+
+
 def readmission_rules(
     days: int = 30, *, not_index: Any = "plain", first: str | dt.date | None = None,
     last: str | dt.date | None = None, **given: Any,

@@ -22,7 +22,7 @@ from tests.spec.test_readmissions import always, case_c004, observed, planned_ta
 
 def test_case_c004_as_a_cell_of_a_notebook(source_of):
     found = co.readmissions(source_of(case_c004()), days=30, same_day="new stay", min_cell=1)
-    row = found.rate.frame.iloc[-1]
+    row = found.rate.frame.iloc[-2]  # the last is deaths
     assert (row["events"], row["of"], row["persons"]) == (5, 13, 7)  # P5 died in hospital, P7 is not followed
     assert row["value"] == pytest.approx(38.46, abs=0.005)
     assert found.rate.sentence == "38.5% of index discharges were followed by a readmission within 30 days."
@@ -34,7 +34,7 @@ def test_case_c004_as_a_cell_of_a_notebook(source_of):
 
 def test_the_interval_takes_persons_as_units(source_of):
     found = co.readmissions(source_of(case_c004()), days=30, min_cell=1)
-    row = found.rate.frame.iloc[-1]
+    row = found.rate.frame.iloc[-2]  # the last is deaths
     # By hand: index discharges and readmissions of P1, P2, P3, P4, P6, P8 and P9 (P5 and P7 have no index).
     index = np.array([2, 2, 2, 2, 1, 3, 1])
     back = np.array([1, 0, 1, 1, 0, 2, 0])
@@ -53,9 +53,9 @@ def test_rates_of_everybody_stand_first_and_say_why(source_of):
     )
     found = co.readmissions(source_of(tables), min_cell=1)
     frame = found.rate.frame
-    assert frame["among"].tolist() == [readmission_tables.EVERYBODY] * 4 + [readmission_tables.ADMITTED]
+    assert frame["among"].tolist() == [readmission_tables.EVERYBODY] * 4 + [readmission_tables.ADMITTED] * 2
     assert frame["value"].tolist() == pytest.approx(
-        [500, 2 / (4 * 366 / 365.25) * 1000, 250, 1000 / (4 * 366 / 365.25), 50]
+        [500, 2 / (4 * 366 / 365.25) * 1000, 250, 1000 / (4 * 366 / 365.25), 50, 0]
     )
     assert any("decided after exposure" in note for note in found.rate.notes)
     assert any("no rules for planned ones" in note for note in found.rate.notes)
@@ -63,11 +63,10 @@ def test_rates_of_everybody_stand_first_and_say_why(source_of):
 
 def test_unplanned_readmissions_have_rows_of_their_own(source_of):
     found = co.readmissions(source_of(planned_tables()), always_planned=always, min_cell=1)
-    assert found.rate.frame["measure"].tolist()[-2:] == [
-        "Readmissions within 30 days",
-        "Unplanned readmissions within 30 days",
-    ]
-    assert found.rate.frame["events"].tolist()[-2:] == [6, 4]
+    assert found.rate.frame["measure"].tolist()[-3:] == [
+        "Readmissions within 30 days", "Unplanned readmissions within 30 days", "Deaths within 30 days of discharge",
+    ]  # fmt: skip
+    assert found.rate.frame["events"].tolist()[-3:] == [6, 4, 0]
     assert found.rate.sentence.startswith("50.0%")
     assert found.stays.frame["left"].tolist()[-1] == 4
     assert "always: transplant, maintenance" in str(found.rules)
@@ -98,7 +97,7 @@ def test_small_counts_are_hidden_with_what_gives_them_away(source_of):
     both = protect((readmission_tables.rate(found.found), readmission_tables.flags(found.found)))
     assert {(r, c): t for r, c, t in both[1].hidden} == cells
     few = co.readmissions(source_of(case_c004()))
-    assert "38" not in few.rate.sentence and math.isnan(few.rate.frame["value"].iloc[-1])
+    assert "38" not in few.rate.sentence and math.isnan(few.rate.frame["value"].iloc[-2])
 
 
 def test_nobody_admitted_gives_rows_without_an_estimate(source_of):
@@ -106,7 +105,7 @@ def test_nobody_admitted_gives_rows_without_an_estimate(source_of):
         source_of(tiny(visit_occurrence=[{**stay(1, "2020-01-01", "2020-01-01"), "concept": 9202}]))
     )
     assert found.rate.sentence == "No discharge is an index, so there is no readmission rate."
-    assert math.isnan(found.rate.frame["value"].iloc[-1])
+    assert math.isnan(found.rate.frame["value"].iloc[-2])
     assert any("nobody in the denominator" in note for note in found.rate.notes)
 
 

@@ -155,6 +155,9 @@ def test_deaths_after_discharge_stay_in_and_count_as_followed(any_source):
     assert frame["follow_up"].to_dict() == {1: False, 2: True, 3: False, 4: True, 5: True}  # 5: not observed then
     assert frame["died"].to_dict() == {1: False, 2: False, 3: True, 4: False, 5: False}
     assert index(result) == {1: False}
+    assert frame["died_within"].to_dict() == {1: True, 2: False, 3: False, 4: False, 5: False}  # of index discharges
+    assert frame["days_to_death"].dropna().to_dict() == {1: 10, 3: 0, 4: 20}
+    assert result.persons["died_within"].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_dispositions_by_concept_and_as_claims_write_them(any_source):

@@ -160,7 +160,8 @@ def rate(found: Readmitted) -> Result:
         Column("value", "Rate (95% CI)", "number1", of=("events", "persons"), low="low", high="high"),
         Column("persons", "Persons", "count", "n"),
     )  # fmt: skip
-    share = frame.iloc[-2 if found.rules.has_planned else -1]
+    among = frame[(frame["among"] == ADMITTED) & frame["measure"].str.startswith("Readmissions")]
+    share = among.iloc[0]
     said = f"{share['value']:.1f}% of index discharges were followed by a readmission within {found.rules.days} days."
     if np.isnan(share["value"]):
         said = "No discharge is an index, so there is no readmission rate."
@@ -188,7 +189,8 @@ def _rates(rules: ReadmissionRules, persons: pd.DataFrame, planned: bool) -> lis
     for name, label in list(kinds.items())[1:]:
         events = persons[name].to_numpy(dtype=float)
         rows.append(line(ADMITTED, label, events, index, "per 100 index discharges", 100, "share", "count"))
-    return rows
+    died, label = persons["died_within"].to_numpy(dtype=float), f"Deaths within {rules.days} days of discharge"
+    return [*rows, line(ADMITTED, label, died, index, "per 100 index discharges", 100, "share", "count")]
 
 
 def line(

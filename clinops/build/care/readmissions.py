@@ -36,15 +36,18 @@ class Readmitted:
     ----------
     frame : one row an episode of the period: person_id, episode (id of its first stay), last_stay, admitted,
         discharged, stays, a column for each flag (NaN where the records cannot say), index, days_to_next (NaN for
-        none), next_episode, readmitted, planned (of the readmission) and unplanned; the last three are False off index.
+        none), next_episode, readmitted, planned (of the readmission) and unplanned; the last three are False off
+        index. days_to_death and died_within (an index discharge, and death by day `days`).
+    table : the same in the engine, without the flags that the records cannot tell.
     persons : one row a person observed in the period: days (alive and observed), admissions (episodes that start
-        on an observed day of it), index, readmitted, unplanned.
+        on an observed day of it), index, readmitted, unplanned, died_within.
     counts : of stays and merges; see `Episodes`.
     unknown : flag -> why the records cannot say.
     notes : what else could not be done.
     """
 
     rules: ReadmissionRules
+    table: ir.Table
     frame: pd.DataFrame
     persons: pd.DataFrame
     counts: dict[str, int]
@@ -76,14 +79,14 @@ def readmitted(source: Any, rules: ReadmissionRules) -> Readmitted:
     for name in unknown:
         frame[name] = float("nan")
     return Readmitted(
-        rules, frame[list(COLUMNS)], _persons(source, rules, made, judged), made.counts, unknown,
+        rules, judged, frame[list(COLUMNS)], _persons(source, rules, made, judged), made.counts, unknown,
         (*made.notes, *_unapplied(source, rules)),
     )  # fmt: skip
 
 
 COLUMNS = (
     "person_id", "episode", "last_stay", "admitted", "discharged", "stays", *FLAGS, "index", "days_to_next",
-    "next_episode", "readmitted", "planned", "unplanned",
+    "next_episode", "readmitted", "planned", "unplanned", "days_to_death", "died_within",
 )  # fmt: skip
 
 
@@ -135,7 +138,8 @@ def _judged(source: Any, rules: ReadmissionRules, made: Episodes, unknown: dict[
     dated = seen.mutate(index=~barred, days_to_next=seen.next_start.delta(seen.end, unit="day"))
     dated = dated.mutate(readmitted=dated["index"] & (dated.days_to_next <= rules.days).fill_null(False))
     planned = dated.readmitted & dated.next_planned.fill_null(False)
-    whole = dated.mutate(planned=planned, unplanned=dated.readmitted & ~planned)
+    died = dated["index"] & (dated.days_to_death <= rules.days).fill_null(False)
+    whole = dated.mutate(planned=planned, unplanned=dated.readmitted & ~planned, died_within=died)
     first, last = period(source, rules)
     inside = whole.filter(whole.end >= first, whole.end <= last)
     shown = inside.rename(episode="first_id", last_stay="last_id", admitted="start", discharged="end")
@@ -217,6 +221,27 @@ def _stays_with(source: Any, wanted: Events, rules: ReadmissionRules) -> ir.Tabl
 def _persons(source: Any, rules: ReadmissionRules, made: Episodes, judged: ir.Table) -> pd.DataFrame:
     """One row a person observed in the period; a day counts once, and none after death."""
     first, last = period(source, rules)
+    spans = source.engine.materialise(watched(source, first, last), "watched")
+    spans = spans.mutate(days=spans.finish.delta(spans.begin, unit="day") + 1)
+    whole = spans.group_by("person_id").agg(days=spans.days.sum())
+    stays = made.table.select("person_id", "start")
+    seen = stays.inner_join(
+        spans, [stays.person_id == spans.person_id, stays.start >= spans.begin, stays.start <= spans.finish]
+    )
+    admitted = seen.group_by("person_id").agg(admissions=seen.count()).rename(who="person_id")
+    outcome = judged.group_by("person_id").agg(
+        index=judged.count(where=judged["index"]), readmitted=judged.count(where=judged.readmitted),
+        unplanned=judged.count(where=judged.unplanned), died_within=judged.count(where=judged.died_within),
+    ).rename(whom="person_id")  # fmt: skip
+    with_stays = whole.left_join(admitted, whole.person_id == admitted.who).drop("who")
+    both = with_stays.left_join(outcome, with_stays.person_id == outcome.whom).drop("whom")
+    names = ("admissions", "index", "readmitted", "unplanned", "died_within")
+    filled = both.mutate(**{name: both[name].fill_null(0) for name in names})
+    return pd.DataFrame(collect(source, filled.order_by("person_id")))[["person_id", "days", *names]]
+
+
+def watched(source: Any, first: Any, last: Any) -> ir.Table:
+    """Spans of days on which a person is alive and observed within a period: person_id, begin and finish."""
     held = source.table("observation_period")
     died = people.deaths(source).rename(who="person_id")
     joined = held.left_join(died, held.person_id == died.who)
@@ -226,20 +251,4 @@ def _persons(source: Any, rules: ReadmissionRules, made: Episodes, judged: ir.Ta
         ibis.coalesce(joined.death_date, ibis.literal(last)),
     )
     spans = joined.select("person_id", begin=begin, finish=finish)
-    spans = spans.filter(spans.begin <= spans.finish).mutate(days=spans.finish.delta(spans.begin, unit="day") + 1)
-    spans = source.engine.materialise(spans, "observed")
-    whole = spans.group_by("person_id").agg(days=spans.days.sum())
-    stays = made.table.select("person_id", "start")
-    seen = stays.inner_join(
-        spans, [stays.person_id == spans.person_id, stays.start >= spans.begin, stays.start <= spans.finish]
-    )
-    admitted = seen.group_by("person_id").agg(admissions=seen.count()).rename(who="person_id")
-    outcome = judged.group_by("person_id").agg(
-        index=judged.count(where=judged["index"]), readmitted=judged.count(where=judged.readmitted),
-        unplanned=judged.count(where=judged.unplanned),
-    ).rename(whom="person_id")  # fmt: skip
-    with_stays = whole.left_join(admitted, whole.person_id == admitted.who).drop("who")
-    both = with_stays.left_join(outcome, with_stays.person_id == outcome.whom).drop("whom")
-    names = ("admissions", "index", "readmitted", "unplanned")
-    filled = both.mutate(**{name: both[name].fill_null(0) for name in names})
-    return pd.DataFrame(collect(source, filled.order_by("person_id")))[["person_id", "days", *names]]
+    return spans.filter(spans.begin <= spans.finish)
