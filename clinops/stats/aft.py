@@ -252,10 +252,11 @@ class _Model:
 
     def pieces(self, z: Floats) -> tuple[Floats, Floats, Floats]:
         """Log likelihood of each row in z (without the scale) and its two derivatives by z."""
+        out = np.empty((3, len(z)))
         with np.errstate(over="ignore", invalid="ignore"):
-            dense, tail = self.law.density(z), self.law.tail(z)
-            first, second, third = (np.where(self.event, d, t) for d, t in zip(dense, tail, strict=True))
-        return first, second, third
+            for rows, law in ((self.event, self.law.density), (~self.event, self.law.tail)):
+                out[:, rows] = law(z[rows])
+        return out[0], out[1], out[2]
 
     def at(self, theta: Floats, basis: Floats) -> tuple[float, Floats, Floats]:
         """Value, gradient and minus the second derivatives at theta = (beta / scale, 1 / scale), z = basis theta."""

@@ -158,7 +158,7 @@ def mean_cumulative(
     rows, dies, who = recurrent_spells(exit, event, person, entry=entry, death=death, weights=weights, cluster=cluster)
     sets = risk_sets(rows, every_exit=True)
     parts = _parts(rows, dies, sets)
-    clusters = len(np.unique(_cluster(rows)))
+    clusters = _how_many(_cluster(rows))
     error = np.sqrt(_variance(rows, sets, parts)) if clusters > 1 else np.full(sets.m, np.nan)
     poisson = np.sqrt(np.cumsum(parts.before**2 * ratio(parts.n_event, parts.n_risk**2, parts.n_risk > 0)))
     if conf_type == "log":
@@ -169,7 +169,7 @@ def mean_cumulative(
     labels = np.asarray(person if cluster is None else cluster)[rows.kept]
     return MeanCurve(
         sets.time, parts.n_risk, parts.n_event, parts.n_death, parts.mean, error, poisson, low, high, parts.survival,
-        death is not None, conf_type, level, len(np.unique(who)), clusters, int(rows.event.sum()), int(dies.sum()),
+        death is not None, conf_type, level, _how_many(who), clusters, int(rows.event.sum()), int(dies.sum()),
         rows.set_aside, _note(rows, clusters), rows, dies, labels,
     )  # fmt: skip
 
@@ -258,7 +258,7 @@ def recurrent_spells(
     if cluster is not None:
         rows = replace(rows, cluster=spells(exit, event, entry=entry, cluster=cluster).cluster)
     dies = np.zeros(rows.n, dtype=bool) if death is None else _deaths(death, size)[rows.kept]
-    order = np.lexsort((rows.entry, who))
+    order = _by_person(who, rows.entry)
     follows = who[order][1:] == who[order][:-1]
     bad = follows & (rows.entry[order][1:] < rows.exit[order][:-1])
     if bad.any():
@@ -277,9 +277,21 @@ def recurrent_spells(
     return rows, dies, who
 
 
+def _by_person(who: Ints, entry: Floats) -> Ints:
+    """Order of rows by person and then entry."""
+    later, same = who[1:] > who[:-1], who[1:] == who[:-1]
+    if (later | (same & (entry[1:] >= entry[:-1]))).all():
+        return np.arange(len(who))
+    return np.lexsort((entry, who))
+
+
 def _cluster(rows: Spells) -> Ints:
     assert rows.cluster is not None, "persons are clusters, unless larger ones are given"
     return rows.cluster
+
+
+def _how_many(codes: Ints) -> int:
+    return int(np.count_nonzero(np.bincount(codes)))
 
 
 def _deaths(death: ArrayLike, size: tuple[int, ...]) -> Bools:
@@ -340,13 +352,13 @@ def _variance(rows: Spells, sets: RiskSets, parts: _Parts) -> Floats:
     total = np.concatenate([[0.0], np.cumsum(parts.drift_events)])
     death = np.concatenate([[0.0], np.cumsum(parts.drift_death)])
     mean, weight = parts.mean, rows.weight
-    cluster = _cluster(rows)
-    who, when = np.concatenate([cluster, cluster]), np.concatenate([sets.first, sets.last - 1])
-    order = np.lexsort((when, who))
+    # Each row's begin and end side by side: rows that come by person and time are then in order already.
+    who, when = np.repeat(_cluster(rows), 2), np.stack([sets.first, sets.last - 1], axis=1).reshape(-1)
+    order = np.argsort(who * np.int64(sets.m + 1) + when, kind="stable")
     who, when = who[order], when[order]
 
     def state(begin: Floats, end: Floats) -> Floats:
-        return _running_within(who, np.concatenate([begin, end])[order])
+        return _running_within(who, np.stack([begin, end], axis=1).reshape(-1)[order])
 
     def sums(product: Floats) -> Floats:
         return _total_at(who, when, product, sets.m)

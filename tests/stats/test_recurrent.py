@@ -351,3 +351,19 @@ def test_influences_add_up_to_nothing_and_give_the_error(rows: Rows, time: float
     each = _by_person(curve, time)
     assert each.sum() == pytest.approx(0, abs=1e-9)
     assert np.sqrt((each**2).sum()) == pytest.approx(curve.at(time).std_error[0], abs=1e-7)
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(follow_up(most=7), st.booleans(), st.sampled_from([4.0, 9.5]))
+def test_influences_are_derivatives_by_weight_with_late_entry_and_weights(
+    rows: Rows, deadly: bool, time: float
+) -> None:
+    each = _by_person(_curve(rows, deadly), time)
+    step = 1e-5
+    for position, person in enumerate(np.unique(rows.person)):
+        mine = rows.person == person
+        up, down = (
+            _curve(rows, deadly, weights=rows.weight * np.where(mine, 1 + side * step, 1.0)).at(time).mean[0]
+            for side in (1, -1)
+        )
+        assert each[position] == pytest.approx((up - down) / (2 * step), abs=1e-7)
