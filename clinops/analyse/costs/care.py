@@ -98,7 +98,7 @@ class CostOfCare:
     @property
     def rules(self) -> Result:
         """The ledger's rules, each with what it touched."""
-        return self._show("ledger_rules", lambda: ledger_tables.rules(self.ledger.books))
+        return self._show("ledger_rules", lambda: ledger_tables.rules(self.ledger.books, self.min_cell))
 
     @property
     def outside(self) -> Result:

@@ -159,14 +159,18 @@ def bootstrap_rows(rows: CostRows, replicates: int, seed: int) -> list[Row]:
     plain = rows.values(rows.total)
     whole = within_arms(rows)
     made = []
-    for method, name in (("percentile", "percentile bootstrap"), ("bca", "BCa bootstrap")):
+    known = "weights taken as known"
+    for method, name, remark in (
+        ("percentile", "percentile bootstrap", known),
+        ("bca", "BCa bootstrap", f"{known}; the least reliable with a heavy tail"),
+    ):
         found = bootstrap_means(
             rows.total, rows.exposed, rows.weights, seed=seed, replicates=replicates, cluster=rows.cluster,
             strata=rows.exposed if whole else None, method=method, conf_level=LEVEL,
         )  # fmt: skip
         made.append(person_counts(rows) | {
             "analysis": ANALYSIS, "measure": "Total cost", "category": "total",
-            "method": f"Difference in means, {name}", "level": "weights taken as known",
+            "method": f"Difference in means, {name}", "level": remark,
             "scale": "mean difference", "unit": f"{rows.currency} per person",
             "value_exposed": float(plain.value[0, 0]), "value_comparator": float(plain.value[1, 0]),
             "estimate": float(found.estimate[0]), "std_error": float(found.std_error[0]), "se_kind": found.se_kind,
