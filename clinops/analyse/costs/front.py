@@ -196,4 +196,5 @@ def effect_unit(effect: str, study: Any) -> str:
         return "day at home"
     if measure.measure in ("any", "time to"):
         return f"{measure.name.lower()} averted" if measure.better == "lower" else measure.name.lower()
-    return f"{measure.name.lower()} averted" if measure.better == "lower" else f"unit of {measure.name.lower()}"
+    lower = measure.name.lower()
+    return f"event averted ({lower})" if measure.better == "lower" else f"unit of {lower}"
