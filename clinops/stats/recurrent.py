@@ -142,7 +142,7 @@ def mean_cumulative(
 
     Raises
     ------
-    DataError : see `risk_sets.spells`; rows of a person that overlap, or go on after death.
+    DataError : see `risk_sets.spells`; rows of a person that overlap, or go on after death; a person in two clusters.
     ParameterError : unknown conf_type, a level not between 0 and 1.
 
     Notes
@@ -248,7 +248,7 @@ def recurrent_spells(
 
     Raises
     ------
-    DataError : see `risk_sets.spells`; rows of a person that overlap, or go on after death.
+    DataError : see `risk_sets.spells`; rows of a person that overlap, or go on after death; a person in two clusters.
     """
     size = np.shape(np.asarray(exit, dtype=np.float64))
     if np.shape(person) != size:
@@ -257,6 +257,7 @@ def recurrent_spells(
     who = _cluster(rows)
     if cluster is not None:
         rows = replace(rows, cluster=spells(exit, event, entry=entry, cluster=cluster).cluster)
+        _nested(_cluster(rows), who)
     dies = np.zeros(rows.n, dtype=bool) if death is None else _deaths(death, size)[rows.kept]
     order = _by_person(who, rows.entry)
     follows = who[order][1:] == who[order][:-1]
@@ -275,6 +276,15 @@ def recurrent_spells(
             "end follow-up at death."
         )
     return rows, dies, who
+
+
+def _nested(cluster: Ints, who: Ints) -> None:
+    """Persons must lie within clusters: a person in two would make them depend on each other."""
+    own = np.zeros(who.max(initial=-1) + 1, dtype=np.int64)
+    own[who] = cluster
+    if (own[who] != cluster).any():
+        many = len(np.unique(who[own[who] != cluster]))
+        raise DataError(f"{many} persons have rows in more than one cluster; a cluster must hold whole persons.")
 
 
 def _by_person(who: Ints, entry: Floats) -> Ints:

@@ -163,6 +163,8 @@ def wei_lin_weissfeld(
     design = np.asarray(X, dtype=np.float64)
     design = design[:, None] if design.ndim == 1 else design
     number = _orders(order, len(design))
+    if np.shape(person) != (len(design),):
+        raise DataError(f"person has the shape {np.shape(person)}; it must have one label a row: {len(design)}.")
     pairs = np.stack([np.unique(np.asarray(person), return_inverse=True)[1].reshape(-1), number], axis=1)
     if len(np.unique(pairs, axis=0)) < len(pairs):
         raise DataError("A person has two rows for one order; give one row for each order (marginal_rows makes them).")
@@ -259,9 +261,10 @@ def rate_regression(
     z = z_value(level)
     count, time = np.asarray(events, dtype=np.float64), np.asarray(person_time, dtype=np.float64)
     used = _with_time(count, time)
-    design, count, time = np.asarray(X, dtype=np.float64)[used], count[used], time[used]
-    case = None if weights is None else np.asarray(weights, dtype=np.float64)[used]
-    groups = None if cluster is None else np.asarray(cluster)[used]
+    design = _long("X", np.asarray(X, dtype=np.float64), 2, used)
+    case = None if weights is None else _long("weights", np.asarray(weights, dtype=np.float64), 1, used)
+    groups = None if cluster is None else _long("cluster", np.asarray(cluster), 1, used)
+    count, time = count[used], time[used]
     mass = np.ones(len(count)) if case is None else case
     kind = se or ("model" if model == "quasipoisson" else "HC1")
     if not mass @ count:
@@ -277,11 +280,7 @@ def rate_regression(
         note = fit.note
         if model == "poisson":
             likelihood = _poisson_likelihood(count, fit.fitted, mass)
-    coef = np.where(np.isnan(fit.std_error) & ~np.isnan(np.diag(fit.bread)), np.copysign(np.inf, fit.coef), fit.coef)
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratio, low, high = np.exp(coef), np.exp(coef - z * fit.std_error), np.exp(coef + z * fit.std_error)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.array([two_sided(value) for value in coef / fit.std_error])
+    coef, ratio, low, high, p = _ratios(fit, z)
     degrees = fit.df_residual
     pearson = float(mass @ ((count - fit.fitted) ** 2 / np.maximum(fit.fitted, 1e-300)))
     return RateRegression(
@@ -289,6 +288,24 @@ def rate_regression(
         theta, theta_error, likelihood, level, len(count), float(mass @ count), float(mass @ time),
         int((~used).sum()), note, fit,
     )  # fmt: skip
+
+
+def _ratios(fit: GlmFit, z: float) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Coefficients (infinite where they drift), their exponentials with limits, and P values: (k,) each."""
+    drifting = np.isnan(fit.std_error) & ~np.isnan(np.diag(fit.bread))
+    coef = np.where(drifting, np.copysign(np.inf, fit.coef), fit.coef)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        ratio, low, high = np.exp(coef), np.exp(coef - z * fit.std_error), np.exp(coef + z * fit.std_error)
+        p = np.array([two_sided(value) for value in coef / fit.std_error])
+    return coef, ratio, low, high, p
+
+
+def _long(name: str, values: NDArray, dimensions: int, used: NDArray[np.bool_]) -> NDArray:
+    """Return the rows used of a column or matrix that has one row for each row of the data."""
+    if values.ndim != dimensions or len(values) != len(used):
+        wanted = f"({len(used)}, columns)" if dimensions == 2 else f"({len(used)},)"
+        raise DataError(f"{name} has the shape {values.shape}; it must be {wanted}, as events is ({len(used)},).")
+    return values[used]
 
 
 def _with_time(count: Floats, time: Floats) -> NDArray[np.bool_]:

@@ -161,6 +161,8 @@ def _events(people: _People, person: ArrayLike, time: ArrayLike, ties: str) -> t
     if ties not in ("refuse", "merge"):
         raise ParameterError(unknown("treatment of ties", ties, ("refuse", "merge")))
     label = np.asarray(person)
+    if label.ndim != 1:
+        raise DataError(f"event_person has the shape {label.shape}; it must hold one label for each event.")
     when = _column("event_time", time, len(label))
     order = np.argsort(people.label, kind="stable")
     there = np.searchsorted(people.label[order], label) if len(label) else np.zeros(0, dtype=np.int64)

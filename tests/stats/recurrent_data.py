@@ -19,6 +19,7 @@ class Rows:
     exit: np.ndarray
     event: np.ndarray
     death: np.ndarray
+    order: np.ndarray
     x: np.ndarray
     weight: np.ndarray
 
@@ -57,4 +58,6 @@ def follow_up(draw: st.DrawFn, most: int = 12) -> Rows:
     x, weight = rng.normal(size=n), rng.integers(1, 4, n).astype(float)
     event = made.event.copy()
     event[0] = True
-    return Rows(made.person, made.entry, made.exit, event, made.death, x[made.index], weight[made.index])
+    return Rows(
+        made.person, made.entry, made.exit, event, made.death, made.order, x[made.index], weight[made.index]
+    )  # fmt: skip

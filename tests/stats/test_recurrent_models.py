@@ -21,6 +21,7 @@ from clinops.stats.recurrent_models import (
     rate_regression,
     wei_lin_weissfeld,
 )
+from clinops.stats.recurrent_rows import marginal_rows
 from tests.stats.recurrent_data import Rows, follow_up
 from tests.support import assert_close, oracle, oracle_csv
 
@@ -277,8 +278,19 @@ def test_bad_input_is_refused() -> None:
         rate_regression([[1.0]], [1], [1], level=95)
     with pytest.raises(DataError, match="must be finite and not negative"):
         rate_regression([[1.0]], [1], [-1])
-    with pytest.raises(DataError, match="has the shape"):
-        rate_regression([[1.0]], [1], [1, 2])
+    for arguments in (
+        {"X": [[1.0]], "events": [1], "person_time": [1, 2]},
+        {"X": [[1.0], [1]], "events": [1], "person_time": [1]},
+        {"X": [1.0], "events": [1], "person_time": [1]},
+        {"X": [[1.0]], "events": [1], "person_time": [1], "weights": [1, 2]},
+        {"X": [[1.0]], "events": [1], "person_time": [1], "cluster": [1, 2]},
+    ):
+        with pytest.raises(DataError, match="has the shape"):
+            rate_regression(**arguments)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="person has the shape"):
+        wei_lin_weissfeld([1, 1], [5, 6], [1, 0], [1], [1, 1])
+    with pytest.raises(DataError, match="1 persons have rows in more than one cluster"):
+        andersen_gill([1, 1], [5, 6], [1, 0], [1, 1], entry=[0, 5], cluster=[1, 2])
 
 
 # --- laws ---------------------------------------------------------------------------------------------------
@@ -286,9 +298,13 @@ def test_bad_input_is_refused() -> None:
 LAW = settings(deadline=None, max_examples=40, derandomize=True)
 
 
-def _fit(rows: Rows, **options: Any) -> CoxFit:
-    options = {"weights": rows.weight, "ties": "breslow", **options}
-    return andersen_gill(rows.x, rows.exit, rows.event, rows.person, entry=rows.entry, **options)
+def _fit(rows: Rows, model: str = "ag", unit: float = 1.0, **options: Any) -> CoxFit:
+    options = {"weights": rows.weight, "ties": "breslow", "entry": rows.entry * unit, **options}
+    if model == "ag":
+        return andersen_gill(rows.x, rows.exit * unit, rows.event, rows.person, **options)
+    return prentice_williams_peterson(
+        rows.x, rows.exit * unit, rows.event, rows.person, rows.order, clock=model, **options
+    )
 
 
 def _same(one: CoxFit, other: CoxFit) -> None:
@@ -299,20 +315,50 @@ def _same(one: CoxFit, other: CoxFit) -> None:
         np.testing.assert_array_equal(np.isfinite(one.coef), np.isfinite(other.coef))
 
 
-@LAW
-@given(follow_up(), st.integers(0, 100), st.sampled_from([3.0, 5.5, 8.0]))
-def test_order_cuts_and_units_change_nothing(rows: Rows, seed: int, cut: float) -> None:
-    fit = _fit(rows)
-    _same(fit, _fit(rows.take(np.random.default_rng(seed).permutation(len(rows.exit)))))
-    _same(fit, _fit(rows.split(cut)))
-    scaled = andersen_gill(
-        rows.x, rows.exit * 7, rows.event, rows.person, entry=rows.entry * 7, weights=rows.weight, ties="breslow"
-    )
-    _same(fit, scaled)
+MODELS = st.sampled_from(["ag", "total", "gap"])
 
 
 @LAW
-@given(follow_up())
-def test_whole_weights_are_copies_in_the_cluster_of_their_person(rows: Rows) -> None:
+@given(follow_up(), MODELS, st.integers(0, 100), st.sampled_from([3.0, 5.5, 8.0]))
+def test_order_cuts_and_units_change_nothing(rows: Rows, model: str, seed: int, cut: float) -> None:
+    fit = _fit(rows, model)
+    _same(fit, _fit(rows.take(np.random.default_rng(seed).permutation(len(rows.exit))), model))
+    _same(fit, _fit(rows, model, unit=7))
+    if model != "gap":  # a cut starts the clock of gaps again
+        _same(fit, _fit(rows.split(cut), model))
+
+
+@LAW
+@given(follow_up(), MODELS)
+def test_whole_weights_are_copies_in_the_cluster_of_their_person(rows: Rows, model: str) -> None:
     copies, whose = rows.repeated()
-    _same(_fit(rows), _fit(copies, cluster=whose))
+    _same(_fit(rows, model), _fit(copies, model, cluster=whose))
+
+
+@LAW
+@given(st.integers(0, 10_000))
+def test_marginal_model_laws(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, orders = 40, 2
+    stop, who = rng.integers(5, 20, n).astype(float), rng.integers(0, n, 2 * n)
+    rows = marginal_rows(np.arange(n), stop, who, rng.integers(1, 20, 2 * n), orders, ties="merge")
+    x, weight = rng.normal(size=n)[rows.index], rng.integers(1, 4, n)[rows.index]
+
+    def fit(at: np.ndarray, unit: float = 1.0, **options: Any) -> MarginalFit:
+        person = options.pop("person", rows.person[at])
+        return wei_lin_weissfeld(
+            x[at], rows.exit[at] * unit, rows.event[at], person, rows.order[at], ties="breslow", **options
+        )
+
+    everything = np.arange(len(rows.exit))
+    again = np.repeat(everything, weight)
+    copy = np.concatenate([np.arange(times) for times in weight])
+    found = fit(everything, weights=weight)
+    shuffled = rng.permutation(everything)
+    for other in (
+        fit(shuffled, weights=weight[shuffled]),
+        fit(everything, unit=7, weights=weight),
+        fit(again, person=rows.person[again] * 10 + copy, cluster=rows.person[again]),
+    ):
+        assert_close([*other.coef.flat, *other.std_error.flat], [*found.coef.flat, *found.std_error.flat], 1e-6)
+        assert_close([*other.average, *other.average_std_error], [*found.average, *found.average_std_error], 1e-6)
