@@ -26,9 +26,9 @@ def incidence(rows: EventRows) -> tuple[CumulativeIncidence, CumulativeIncidence
     for arm in (True, False):
         at = rows.arm(arm)
         found.append(aalen_johansen(
-            rows.exit[at], rows.cause[at], weights=None if rows.plain else rows.weights[at],
-            cluster=None if rows.plain else rows.cluster[at], causes=rows.causes,
-            variance=None if rows.plain else "robust", level=LEVEL,
+            rows.exit[at], rows.cause[at], entry=np.full(int(at.sum()), rows.since),
+            weights=None if rows.plain else rows.weights[at], causes=rows.causes,
+            cluster=None if rows.plain else rows.cluster[at], variance=None if rows.plain else "robust", level=LEVEL,
         ))  # fmt: skip
     return found[0], found[1]
 
@@ -44,7 +44,8 @@ def mean_counts(rows: EventRows) -> tuple[MeanCurve, MeanCurve]:
         mine = np.isin(rows.event_row, at)
         death = rows.died[at] if rows.death else None
         made = counting_process(
-            at, rows.end[at], rows.event_row[mine], rows.event_day[mine], death=death, ties="merge"
+            at, rows.end[at], rows.event_row[mine], rows.event_day[mine], start=np.full(len(at), rows.since),
+            death=death, ties="merge",
         )  # fmt: skip
         found.append(mean_cumulative(
             made.exit, made.event, made.person, entry=made.entry, death=made.death if rows.death else None,
@@ -54,16 +55,19 @@ def mean_counts(rows: EventRows) -> tuple[MeanCurve, MeanCurve]:
     return found[0], found[1]
 
 
-def base(rows: EventRows, cause: int = EVENT, **said: Any) -> Row:
-    """What every row says: counts, person-time, for whom."""
+def base(rows: EventRows, cause: int = EVENT, by: float = np.inf, **said: Any) -> Row:
+    """What every row says: counts and person-time up to a day, for whom."""
     row: Row = {
-        "exposed": rows.names[0], "comparator": rows.names[1], "measure": rows.called(cause), "role": "secondary",
+        "exposed": rows.names[0], "comparator": rows.names[1], "measure": rows.called(cause),
+        "role": rows.role if cause == EVENT else "secondary",
         "estimand": rows.estimand, "adjustment": rows.adjustment, "conf_level": LEVEL,
     }  # fmt: skip
     for arm, name in ((True, "exposed"), (False, "comparator")):
         at = rows.arm(arm)
-        row |= {f"n_{name}": int(at.sum()), f"events_{name}": int((rows.cause[at] == cause).sum()),
-                f"person_days_{name}": float(rows.exit[at].sum())}  # fmt: skip
+        had = (rows.cause[at] == cause) & (rows.exit[at] <= by)
+        days = np.maximum(np.minimum(rows.exit[at], by) - rows.since, 0)
+        row |= {f"n_{name}": int(at.sum()), f"events_{name}": int(had.sum()),
+                f"person_days_{name}": float(days.sum())}  # fmt: skip
     return row | said
 
 
@@ -75,16 +79,25 @@ def risk_rows(rows: EventRows, landmarks: tuple[float, ...]) -> list[Row]:
     made = []
     for cause in rows.causes:
         for day in landmarks:
-            value = [float(c.at([day]).incidence[0, c.column(cause)]) for c in (one, zero)]
+            value = [_risk(curve, cause, day) for curve in (one, zero)]
             for scale, unit, per in (("difference", "per 1,000 persons", 1000.0), ("ratio", "ratio", 1.0)):
                 found = compare_incidence(one, zero, cause, day, scale=scale)
                 made.append(base(
-                    rows, cause, analysis="cumulative incidence", method="Aalen-Johansen", scale=f"risk {scale}",
+                    rows, cause, day, analysis="cumulative incidence", method="Aalen-Johansen", scale=f"risk {scale}",
                     unit=unit, period=f"to day {day:g}", value_exposed=1000 * value[0],
                     value_comparator=1000 * value[1],
-                    **_numbers(found, per, _kind(found.se_kind, rows)),
+                    **_numbers(rows, found, per, _kind(found.se_kind, rows)),
                 ))  # fmt: skip
     return made + _wrong(rows, one, zero, landmarks)
+
+
+def _risk(curve: CumulativeIncidence, cause: int, day: float) -> float:
+    return float(curve.at([day]).incidence[0, curve.column(cause)]) if _known(curve, day) else np.nan
+
+
+def _known(curve: CumulativeIncidence | MeanCurve, day: float) -> bool:
+    """Whether somebody was followed to the day, or nobody is left to whom anything could happen."""
+    return len(curve.time) > 0 and bool(day <= curve.time[-1] or curve.survival[-1] == 0)
 
 
 def _wrong(rows: EventRows, one: Any, zero: Any, landmarks: tuple[float, ...]) -> list[Row]:
@@ -96,9 +109,10 @@ def _wrong(rows: EventRows, one: Any, zero: Any, landmarks: tuple[float, ...]) -
         value = []
         for curve in (one, zero):
             before = np.concatenate([[0.0], curve.one_minus_kaplan_meier(EVENT)])
-            value.append(1000 * float(before[np.searchsorted(curve.time, day, side="right")]))
+            risk = float(before[np.searchsorted(curve.time, day, side="right")])
+            value.append(1000 * risk if _known(curve, day) else np.nan)
         made.append(base(
-            rows, analysis="cumulative incidence", method="1 - Kaplan-Meier: wrong, for contrast",
+            rows, EVENT, day, analysis="cumulative incidence", method="1 - Kaplan-Meier: wrong, for contrast",
             scale="risk difference", unit="per 1,000 persons", period=f"to day {day:g}", value_exposed=value[0],
             value_comparator=value[1], estimate=value[0] - value[1],
             note="deaths are counted as censored, as if the dead could still have the event",
@@ -119,7 +133,7 @@ def time_rows(rows: EventRows) -> list[Row]:
             made.append(base(
                 rows, cause, analysis="time lost", method="restricted mean time lost", scale=f"mean {scale}", unit=unit,
                 period=f"to day {rows.horizon:g}", value_exposed=lost[0], value_comparator=lost[1],
-                **_numbers(found, 1.0, _kind(found.se_kind, rows)),
+                **_numbers(rows, found, 1.0, _kind(found.se_kind, rows)),
             ))  # fmt: skip
     return made
 
@@ -129,7 +143,7 @@ def hazard_rows(rows: EventRows) -> list[Row]:
     from clinops.stats.fine_gray import cause_specific_cox, fine_gray
 
     at = rows.arm(True) | rows.arm(False)
-    x, exit, cause = rows.exposed[at].astype(float), rows.exit[at], rows.cause[at]
+    x, exit, cause = rows.exposed[at].astype(float), rows.exit[at] - rows.since, rows.cause[at]
     given: Row = {} if rows.plain else {"weights": rows.weights[at], "cluster": rows.cluster[at]}
     made = []
     for of in rows.causes:
@@ -145,12 +159,15 @@ def _ratio_row(rows: EventRows, cause: int, method: str, fit: Any) -> Row:
     coef, error = float(fit.coef[0]), float(np.asarray(getattr(fit, "se", np.nan)).ravel()[0])
     low, high = (float(np.ravel(end)[0]) for end in fit.interval(LEVEL))
     finite = bool(np.isfinite(coef))
+    p, note = float(fit.p_values[0]), _empty(rows) or fit.note.replace("column 0: ", "")
+    if np.isinf(coef) and rows.plain and hasattr(fit, "score_test_of"):
+        p, note = fit.score_test_of([0])[2], note.replace("use the score test, not", "P is of the score test; no")
     return base(
         rows, cause, analysis="hazards", method=method, scale="hazard ratio", unit="ratio",
         period=f"to day {rows.horizon:g}", estimate=float(np.exp(coef)) if finite else np.nan, std_error=error,
-        conf_low=float(np.exp(low)), conf_high=float(np.exp(high)), p_value=float(fit.p_values[0]),
+        conf_low=float(np.exp(low)), conf_high=float(np.exp(high)), p_value=p,
         se_kind=_kind(fit.se_kind, rows),
-        note=fit.note or (None if finite else "not estimable: no events in an arm"),
+        note=note or (None if finite else "not estimable"),
     )  # fmt: skip
 
 
@@ -159,8 +176,8 @@ def test_rows(rows: EventRows) -> list[Row]:
     from clinops.stats.gray import gray_test
     from clinops.stats.logrank import logrank
 
-    at = (rows.exit > 0) & (rows.weights > 0)
-    exit, cause, group = rows.exit[at], rows.cause[at], rows.exposed[at]
+    at = rows.arm(True) | rows.arm(False)
+    exit, cause, group = rows.exit[at] - rows.since, rows.cause[at], np.where(rows.exposed[at], *rows.names)
     made = []
     for of in rows.causes:
         found = logrank(exit, cause == of, group)
@@ -172,10 +189,13 @@ def test_rows(rows: EventRows) -> list[Row]:
 
 def _test_row(rows: EventRows, cause: int, method: str, found: Any) -> Row:
     statistic = float(found.statistic)
+    whole = bool((rows.weights > 0).all())
     return base(
         rows, cause, analysis="test", method=method, scale="chi-squared", unit=f"df {found.df}",
-        period=f"to day {rows.horizon:g}", estimate=statistic, p_value=float(found.p_value), adjustment="crude",
-        note=getattr(found, "note", "") or (None if np.isfinite(statistic) else "nothing can be compared"),
+        period=f"to day {rows.horizon:g}", estimate=statistic, p_value=float(found.p_value),
+        adjustment="crude" if whole else f"{rows.adjustment}, without weights",
+        estimand="difference between the arms as they are" if whole else rows.estimand,
+        note=_empty(rows) or found.note or (None if np.isfinite(statistic) else "nothing can be compared"),
     )  # fmt: skip
 
 
@@ -189,24 +209,26 @@ def repeat_rows(rows: EventRows) -> list[Row]:
     one, zero = mean_counts(rows)
     made = []
     for scale, unit in (("difference", "events per person"), ("ratio", "ratio")):
-        found = mean_contrast(one, zero, rows.horizon, scale=scale, level=LEVEL)
+        found = mean_contrast(one, zero, rows.horizon, scale=scale, shared=not rows.plain, level=LEVEL)
+        value = [m if _known(c, rows.horizon) else np.nan for c, m in ((one, found.mean), (zero, found.mean_0))]
         made.append(_all_events(rows) | {
             "analysis": "recurrent events", "method": "mean cumulative count, death ends it", "scale": f"mean {scale}",
-            "unit": unit, "value_exposed": found.mean, "value_comparator": found.mean_0,
-            **_numbers(found, 1.0, _kind("robust", rows)),
+            "unit": unit, "value_exposed": value[0], "value_comparator": value[1],
+            **_numbers(rows, found, 1.0, _kind("robust", rows)),
         })  # fmt: skip
     at = rows.arm(True) | rows.arm(False)
     design = np.column_stack([np.ones(int(at.sum())), rows.exposed[at]])
-    years = rows.end[at] / DAYS_A_YEAR
+    years = (rows.end[at] - rows.since) / DAYS_A_YEAR
     given: Row = {} if rows.plain else {"weights": rows.weights[at], "cluster": rows.cluster[at]}
+    counted = [bool(rows.count[rows.arm(arm)].any()) for arm in (True, False)]
     for model, name in (("negative binomial", "negative binomial"), ("quasipoisson", "quasi-Poisson")):
         fit = rate_regression(design, rows.count[at], years, model=model, se="HC1", **given)
         made.append(_all_events(rows) | {
             "analysis": "recurrent events", "method": f"rate ratio, {name}", "scale": "rate ratio", "unit": "ratio",
-            "estimate": float(fit.rate_ratio[1]), "std_error": float(fit.std_error[1]),
+            "estimate": _ratio(fit.rate_ratio[1]), "std_error": float(fit.std_error[1]),
             "conf_low": float(fit.conf_low[1]), "conf_high": float(fit.conf_high[1]), "p_value": float(fit.p_value[1]),
             "se_kind": _kind(fit.se_kind, rows),
-            "note": fit.note or (None if np.isfinite(fit.rate_ratio[1]) else "not estimable"),
+            "note": _empty(rows) or (fit.note if all(counted) else "no events in an arm: no ratio of rates"),
         })  # fmt: skip
     return made
 
@@ -216,17 +238,32 @@ def _all_events(rows: EventRows) -> Row:
     row = base(rows, period=f"to day {rows.horizon:g}")
     for arm, name in ((True, "exposed"), (False, "comparator")):
         at = rows.arm(arm)
-        row |= {f"events_{name}": int(rows.count[at].sum()), f"person_days_{name}": float(rows.end[at].sum())}
+        row |= {
+            f"events_{name}": int(rows.count[at].sum()),
+            f"person_days_{name}": float((rows.end[at] - rows.since).sum()),
+        }
     return row
 
 
-def _numbers(found: Any, per: float, kind: str) -> Row:
-    finite = bool(np.isfinite(found.estimate))
+def _empty(rows: EventRows) -> str:
+    """Why nothing can be compared where an arm has nobody left."""
+    lost = [name for name, arm in zip(rows.names, (True, False), strict=True) if not rows.arm(arm).any()]
+    return f"nobody was followed in the arm {' nor in the arm '.join(lost)}" if lost else ""
+
+
+def _ratio(value: float) -> float:
+    """A ratio of which one side is 0 says nothing of size: NaN, as its note says."""
+    return float(value) if 0 < value < np.inf else np.nan
+
+
+def _numbers(rows: EventRows, found: Any, per: float, kind: str) -> Row:
+    estimate = _ratio(found.estimate) if found.scale == "ratio" else float(found.estimate)
+    finite = bool(np.isfinite(estimate))
     return {
-        "estimate": per * float(found.estimate), "std_error": per * float(found.std_error),
+        "estimate": per * estimate, "std_error": per * float(found.std_error),
         "conf_low": per * float(found.conf_low), "conf_high": per * float(found.conf_high),
         "p_value": float(found.p_value), "se_kind": kind,
-        "note": found.note or (None if finite else "not estimable"),
+        "note": _empty(rows) or found.note or (None if finite else "not estimable"),
     }  # fmt: skip
 
 

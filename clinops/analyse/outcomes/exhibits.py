@@ -31,7 +31,7 @@ def happened(rows: EventRows) -> Result:
     lines = []
     for i, arm in enumerate((True, False)):
         at = rows.arm(arm)
-        years, whole = float(rows.exit[at].sum()) / DAYS_A_YEAR, float(rows.end[at].sum()) / DAYS_A_YEAR
+        years, whole = (float((day[at] - rows.since).sum()) / DAYS_A_YEAR for day in (rows.exit, rows.end))
         first, every = int((rows.cause[at] == EVENT).sum()), int(rows.count[at].sum())
         lines.append({
             "arm": rows.names[i], "n": int(at.sum()), "first": first, "death": int((rows.cause[at] == DEATH).sum()),
@@ -51,11 +51,17 @@ def happened(rows: EventRows) -> Result:
     )  # fmt: skip
     one, zero = frame.iloc[0], frame.iloc[1]
     said = (
-        f"{rows.event}: {one['first']} of {one['n']:,} {rows.names[0]} and {zero['first']} of {zero['n']:,} "
+        f"{rows.event}: {one['first']:,} of {one['n']:,} {rows.names[0]} and {zero['first']:,} of {zero['n']:,} "
         f"{rows.names[1]} had at least one."
     )
     return Result("happened", f"{rows.event}: what happened", frame, columns,
-                  ("As it happened, without weights.",), said)  # fmt: skip
+                  (_who(rows),), said)  # fmt: skip
+
+
+def _who(rows: EventRows) -> str:
+    set_aside = not (rows.arm(True) | rows.arm(False)).all()
+    left_out = "; those without a day of follow-up or without a weight (no match) are left out" if set_aside else ""
+    return f"As it happened, without weights{left_out}."
 
 
 def incidence(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
@@ -81,8 +87,8 @@ def incidence(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
                of=("n_comparator", "events_comparator")),
         Column("difference", "Difference (95% CI)", "number1", "per 1,000 persons", low="low", high="high", of=COUNTS),
         Column("ratio", "Ratio (95% CI)", "ratio", low="ratio_low", high="ratio_high", of=COUNTS),
-        *((Column("wrong", "Difference had deaths been censored", "number1", "per 1,000 persons", of=COUNTS),)
-          if rows.death else ()),
+        *((Column("wrong", "Difference had deaths been censored", "number1", "per 1,000 persons", of=COUNTS,
+                 missing="–"),) if rows.death else ()),
     )  # fmt: skip
     options = {"xlabel": "Days from index", "horizon": rows.horizon, "adjustment": rows.adjustment}
     figure = Figure("cumulative_incidence", frame, options, counts=("n_risk",),
@@ -90,7 +96,7 @@ def incidence(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
     title = f"{rows.event}: risk{', with death as a competing event' if rows.death else ''}"
     return Result(
         "cumulative_incidence", title, table, columns,
-        (f"Aalen-Johansen, {rows.adjustment}. {DEAD if rows.death else ''}".strip(),),
+        (f"Aalen-Johansen, {rows.adjustment}. {DEAD if rows.death else ''}".strip(), *_notes(table)),
         said, figure=figure, alt=said,
     )  # fmt: skip
 
@@ -143,18 +149,20 @@ def _risks(rows: EventRows, landmarks: tuple[float, ...]) -> pd.DataFrame:
             **{name: gap[name] for name in ("value_exposed", "value_comparator", *COUNTS)},
             "difference": gap["estimate"], "low": gap["conf_low"], "high": gap["conf_high"],
             "ratio": ratio["estimate"], "ratio_low": ratio["conf_low"], "ratio_high": ratio["conf_high"],
-            "wrong": float(wrong["estimate"].iloc[0]) if len(wrong) else np.nan,
+            "wrong": float(wrong["estimate"].iloc[0]) if len(wrong) else np.nan, "note": gap["note"] or ratio["note"],
         })  # fmt: skip
     return pd.DataFrame(lines)
 
 
 def _gaps(table: pd.DataFrame, rows: EventRows) -> pd.DataFrame:
-    """Differences for the drawing; the number behind one is the smaller arm's still at risk."""
+    """Differences for the drawing; the number behind one is the smallest of those at risk and of events in an arm."""
     import pandas as pd
 
     exits = [np.sort(rows.exit[rows.arm(arm)]) for arm in (True, False)]
     days = table["day"].to_numpy(dtype=float)
-    smaller = np.minimum(_still(exits[0], days), _still(exits[1], days))
+    behind = [_still(one, days) for one in exits]
+    behind += [np.where(table[name] > 0, table[name].astype(float), np.inf) for name in COUNTS[2:]]
+    smaller = np.min(np.array(behind, dtype=float), axis=0).astype(np.int64)
     return pd.DataFrame({
         "arm": f"{rows.names[0]} v {rows.names[1]}", "cause": table["cause"], "kind": "difference", "time": days,
         "risk": table["difference"] / 1000, "low": table["low"] / 1000, "high": table["high"] / 1000, "n_risk": smaller,
@@ -178,17 +186,13 @@ def effects(rows: EventRows) -> Result:
         Column("p_value", "P", "p", of=COUNTS),
     )  # fmt: skip
     first = frame[frame["method"].str.startswith("cause-specific")].iloc[0]
-    said = (
-        f"{rows.event}: cause-specific hazard ratio {first['estimate']:.2f} "
-        f"({first['conf_low']:.2f} to {first['conf_high']:.2f})."
-        if np.isfinite(first["estimate"]) else f"{rows.event}: no hazard ratio can be estimated."
-    )  # fmt: skip
+    said = f"{rows.event}: {_ratio('cause-specific hazard ratio', first, 'no hazard ratio can be estimated')}."
     return Result(
         "outcome_effects", f"{rows.event}: time lost, hazards and tests", frame, columns,
         ("A cause-specific hazard ratio compares rates among those still free of every event; the subdistribution "
          "hazard ratio follows the cumulative incidence, deaths included. A ratio of hazards is not a ratio of risks.",
-         "Tests are without weights; numbers of persons and first events are in the table above."), said,
-        group_by="measure",
+         "Tests are without weights; numbers of persons and first events are in the table above.", *_notes(frame)),
+        said, group_by="measure",
     )  # fmt: skip
 
 
@@ -214,9 +218,10 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
         parts.append(_at_risk(rows.names[i], ends, np.array([0.0, *landmarks])).rename(columns={"risk": "mean"}))
     frame = pd.concat(parts, ignore_index=True)
     gap = made.repeat_rows(rows)[0]
+    mean = [words.number(gap[f"value_{arm}"], 3) for arm in ("exposed", "comparator")]
     said = (
-        f"{rows.event} per person by day {rows.horizon:g}: {gap['value_exposed']:.3f} among {rows.names[0]} and "
-        f"{gap['value_comparator']:.3f} among {rows.names[1]}."
+        f"{rows.event} per person by day {rows.horizon:g}: {mean[0]} among {rows.names[0]} and {mean[1]} among "
+        f"{rows.names[1]}."
     )
     options = {"xlabel": "Days from index", "horizon": rows.horizon, "adjustment": rows.adjustment}
     figure = Figure("mean_count", frame, options, counts=("n_risk",),
@@ -224,8 +229,8 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
     table = frame[frame["kind"] == "at risk"][["arm", "time", "n_risk"]].reset_index(drop=True)
     columns = (Column("time", "Day", "number0"), Column("n_risk", "At risk", "count", "persons"))
     return Result("mean_count", f"{rows.event}: how often it came back", table, columns,
-                  (f"Mean cumulative number (Ghosh and Lin: the dead have no more), {rows.adjustment}; two on one day are "
-                   "one.",), said, figure=figure, alt=said, group_by="arm")  # fmt: skip
+                  (f"Mean cumulative number (Ghosh and Lin: the dead have no more), {rows.adjustment}; two on one day "
+                   "are one.",), said, figure=figure, alt=said, group_by="arm")  # fmt: skip
 
 
 def repeat_effects(rows: EventRows) -> Result:
@@ -247,16 +252,29 @@ def repeat_effects(rows: EventRows) -> Result:
         Column("events_exposed", "Events", "count", rows.names[0]),
         Column("events_comparator", "Events", "count", rows.names[1]),
     )  # fmt: skip
-    ratio = listed.iloc[1]
-    said = (
-        f"{rows.event}: ratio of mean numbers {ratio['estimate']:.2f} ({ratio['conf_low']:.2f} to "
-        f"{ratio['conf_high']:.2f})." if np.isfinite(ratio["estimate"]) else f"{rows.event}: no ratio can be estimated."
-    )  # fmt: skip
+    said = f"{rows.event}: {_ratio('ratio of mean numbers', listed.iloc[1], 'no ratio can be estimated')}."
     return Result(
         "repeat_effects", f"{rows.event}: every time, compared", frame, columns,
         (f"{rows.adjustment}. Rate ratios are per person-time under observation, so an arm that dies sooner is not "
-         "flattered by them.",), said,
+         "flattered by them.", *_notes(frame)), said,
     )  # fmt: skip
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    """Why numbers are missing or uncertain, each reason once with the rows that it is about."""
+    told: dict[str, list[str]] = {}
+    heads = frame["method"] if "method" in frame else frame["cause"] + " by day " + frame["day"].map("{:g}".format)
+    for head, note in zip(heads, frame["note"], strict=True):
+        if isinstance(note, str) and note:
+            told.setdefault(note, []).append(head)
+    return [f"{', '.join(dict.fromkeys(heads))}: {note}." for note, heads in told.items()]
+
+
+def _ratio(what: str, row: pd.Series, otherwise: str) -> str:
+    if not np.isfinite(row["estimate"]):
+        return otherwise
+    low, high = (words.number(float(row[end]), 2) for end in ("conf_low", "conf_high"))
+    return f"{what} {row['estimate']:.2f} (95% CI {low} to {high})"
 
 
 def _once(name: str, rows: EventRows) -> Result:

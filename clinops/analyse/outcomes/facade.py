@@ -41,7 +41,7 @@ class Outcome:
     def __init__(self, study: Any, outcome: str, landmarks: Sequence[float] = ()) -> None:
         self.study = study
         self.rows: EventRows = event_rows(study, outcome)
-        self.landmarks = _landmarks(landmarks, self.rows.horizon)
+        self.landmarks = _landmarks(landmarks, self.rows.since, self.rows.horizon)
         self._gallery = Gallery(
             NUMBERS,
             synthetic=study.source.synthetic,
@@ -127,13 +127,14 @@ def outcome(study: Any, name: str, landmarks: Sequence[float] = ()) -> Outcome:
     return Outcome(study, name, landmarks)
 
 
-def _landmarks(given: Sequence[float], horizon: float) -> tuple[float, ...]:
+def _landmarks(given: Sequence[float], since: float, horizon: float) -> tuple[float, ...]:
     if not given:
         step = max(1.0, np.floor(horizon / LANDMARKS))
-        return (*(float(step * i) for i in range(1, LANDMARKS) if step * i < horizon), horizon)
+        return (*(float(step * i) for i in range(1, LANDMARKS) if since < step * i < horizon), horizon)
     days = tuple(float(day) for day in given)
-    if list(days) != sorted(set(days)) or not days[0] > 0 or days[-1] > horizon:
+    if list(days) != sorted(set(days)) or not days[0] > since or days[-1] > horizon:
         raise DefinitionError(
-            f"The landmarks are {', '.join(f'{day:g}' for day in days)}; give rising days from 1 to {horizon:g}."
+            f"The landmarks are {', '.join(f'{day:g}' for day in days)}; give rising days from {since + 1:g} to "
+            f"{horizon:g}."
         )
     return days

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clinops.analyse.dataset import Floats
 from clinops.define.measures import EVENT_KINDS
-from clinops.errors import DefinitionError, unknown
+from clinops.errors import DataError, DefinitionError, unknown
 
 if TYPE_CHECKING:
     from clinops.define.measures import Measure
@@ -27,11 +27,13 @@ class EventRows:
     Attributes
     ----------
     exposed : (n,). exit : (n,) day of the first event, of death, or of the end of follow-up, whichever came first.
-    cause : (n,) `EVENT`, `DEATH` or 0. end : (n,) end of follow-up. died : (n,) whether it is a death.
+    cause : (n,) `EVENT`, `DEATH` or 0. end : (n,) end of follow-up or of the outcome's own window. died : (n,) whether
+        it is a death.
     event_row, event_day : (m,) every event: the row it belongs to, and its day.
-    weights, cluster, cluster_name, known_weights : as in `Adjusted`.
+    weights, cluster, cluster_name : as in `Adjusted`.
     names : of the arms. event, death : what the causes are called; `death` is "" where the event is death itself.
-    horizon : the day at which follow-up ends by plan. estimand, adjustment : in words.
+    since : the day after which the outcome is watched: the day before its window, 0 where that begins on day 1.
+    horizon : the day at which it ends by plan. estimand, adjustment : in words. role : of the outcome.
     """
 
     exposed: NDArray[np.bool_]
@@ -47,16 +49,18 @@ class EventRows:
     names: tuple[str, str]
     event: str
     death: str
+    since: float
     horizon: float
     estimand: str
     adjustment: str
+    role: str = "secondary"
 
     def __len__(self) -> int:
         return len(self.exposed)
 
     def arm(self, exposed: bool) -> NDArray[np.bool_]:
-        """(n,) rows of one arm that carry weight and were followed for a day."""
-        return (self.exposed == exposed) & (self.weights > 0) & (self.exit > 0)
+        """(n,) rows of one arm that carry weight and were followed for a day of the window."""
+        return (self.exposed == exposed) & (self.weights > 0) & (self.exit > self.since)
 
     @property
     def causes(self) -> tuple[int, ...]:
@@ -83,9 +87,10 @@ def event_rows(study: Any, outcome: str) -> EventRows:
 
     Raises
     ------
-    DefinitionError : no outcome of that name that counts events.
+    DefinitionError : no outcome of that name that counts events. DataError : nobody is followed past the index date.
     """
     from clinops.build.event_days import event_days
+    from clinops.build.outcomes import overlap
 
     known = {m.name: m for m in study.protocol.outcomes if m.measure in EVENT_KINDS and study.data.has(m)}
     if outcome not in known:
@@ -94,7 +99,12 @@ def event_rows(study: Any, outcome: str) -> EventRows:
     data, adjusted = study.data, study.adjusted
     found = event_days(study.protocol, study.baseline, measure)
     row, day = found["row"].to_numpy(dtype=np.int64), found["day"].to_numpy(dtype=float)
-    end = data.end_day.astype(float)
+    window = overlap(measure.window, study.protocol.follow_up.window)
+    assert window is not None, "an outcome with a column has days in the follow-up"
+    end = np.minimum(data.end_day, np.inf if window.end is None else window.end)
+    horizon = float(end.max(initial=0.0)) if window.end is None else float(window.end)
+    if horizon <= 0:
+        raise DataError(f"Nobody is followed past the index date for {outcome!r}; give its window a later last day.")
     assert data.outcomes is not None
     death_day = data.outcomes["death_day"].to_numpy(dtype=float)
     died = np.isfinite(death_day) & (death_day <= end)
@@ -103,12 +113,10 @@ def event_rows(study: Any, outcome: str) -> EventRows:
     had = np.isfinite(first)
     itself = measure.events is not None and measure.events.domain == "death"
     cause = np.where(had, EVENT, np.where(died & (not itself), DEATH, 0)).astype(np.int64)
-    window = measure.window
-    horizon = float(end.max(initial=0.0)) if window is None or window.end is None else float(window.end)
     return EventRows(
         exposed=data.exposed, exit=np.where(had, first, end), cause=cause, end=end, died=died, event_row=row,
         event_day=day, weights=adjusted.weights, cluster=adjusted.cluster, cluster_name=adjusted.cluster_name,
         names=(study.protocol.exposed.name, study.protocol.comparator.name), event=measure.name,
-        death="" if itself else "Death before it", horizon=horizon, estimand=adjusted.estimand,
-        adjustment=adjusted.label,
+        death="" if itself else "Death before it", since=float((window.start or 0) - 1), horizon=horizon,
+        estimand=adjusted.estimand, adjustment=adjusted.label, role=measure.role or "secondary",
     )  # fmt: skip
