@@ -38,8 +38,8 @@ def test_emergency_visits_count_once_a_day_and_say_who_was_admitted(any_source):
     )  # fmt: skip
     source, rules = any_source(tables), care_rules(**PERIOD)
     found = use.emergency(source, rules, use.admissions(source, rules))
-    assert by_person(found, "visits") == {1: 2, 2: 2, 3: 1, 4: 1}
     assert by_person(found, "released") == {1: 2, 2: 1, 3: 1, 4: 0}
+    assert by_person(found, "admitted") == {1: 0, 2: 1, 3: 0, 4: 1}
 
 
 def test_observation_stays_are_those_of_the_list(any_source):

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 DAYS_PER_YEAR = 365.25
 POST_EXPOSURE = (
-    "Who is admitted is decided after exposure, so readmission among the admitted cannot show an effect: a programme "
-    "that prevents the lighter admissions leaves a sicker group. The primary measures are admissions per 1,000 and "
-    "days at home of everybody."
+    "Who is admitted is decided after exposure, so what is counted among the admitted cannot show an effect: a "
+    "programme that prevents the lighter admissions leaves a sicker group. The primary measures are admissions per "
+    "1,000 and days at home of everybody."
 )
 EVERYBODY, ADMITTED = "Everybody observed (primary)", "Among the admitted (post-exposure: no effect can be read here)"
 
@@ -155,7 +155,7 @@ def rate(found: Readmitted) -> Result:
 
     frame = pd.DataFrame(_rates(found.rules, found.persons, found.rules.has_planned))
     columns = (
-        Column("measure", "Measure"), Column("events", "Events", "count", "n"),
+        Column("measure", "Measure"), Column("events", "Events", "percent", "n", denominator="part_of"),
         Column("of", "Of", "count", of="persons", format_by="of_format"), Column("unit", "Unit"),
         Column("value", "Rate (95% CI)", "number1", of=("events", "persons"), low="low", high="high"),
         Column("persons", "Persons", "count", "n"),
@@ -200,6 +200,7 @@ def line(
     found = ratio_of_sums(events, of, kind=kind)
     return {
         "among": among, "measure": measure, "events": float(events.sum()), "of": float(of.sum()), "unit": unit,
+        "part_of": float(of.sum()) if kind == "share" else np.nan,
         "value": found.estimate * times, "low": found.conf_low * times, "high": found.conf_high * times,
         "std_error": found.std_error * times, "persons": int((of > 0).sum()), "of_format": of_format,
         "note": found.note and f"{measure} {unit}: {found.note}.",

@@ -35,10 +35,10 @@ def observed(source: Any, rules: CareRules) -> ir.Table:
 
 
 def emergency(source: Any, rules: CareRules, found: Readmitted) -> pd.DataFrame:
-    """One row a person observed with an emergency visit: visits, and released.
+    """One row a person observed with an emergency visit: released and admitted.
 
-    Several visits that start on one day are one; released are those after which no hospital stay starts that day
-    or the next.
+    Several visits that start on one day are one; admitted are those after which a hospital stay starts that day or
+    the next.
     """
     seen = _inside(source, rules, visits(source, rules.emergency, omop.EMERGENCY).select("person_id", "day"))
     stays = found.table.select(who=found.table.person_id, start=found.table.admitted).distinct()
@@ -46,7 +46,9 @@ def emergency(source: Any, rules: CareRules, found: Readmitted) -> pd.DataFrame:
         stays, [seen.person_id == stays.who, stays.start >= seen.day, stays.start.delta(seen.day, unit="day") <= 1]
     )
     days = joined.group_by(["person_id", "day"]).agg(stays=joined.who.count())
-    by = days.group_by("person_id").agg(visits=days.count(), released=days.count(where=days.stays == 0))
+    by = days.group_by("person_id").agg(
+        released=days.count(where=days.stays == 0), admitted=days.count(where=days.stays > 0)
+    )
     return pd.DataFrame(collect(source, by.order_by("person_id")))
 
 
