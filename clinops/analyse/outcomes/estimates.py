@@ -86,7 +86,7 @@ def risk_rows(rows: EventRows, landmarks: tuple[float, ...]) -> list[Row]:
                     rows, cause, day, analysis="cumulative incidence", method="Aalen-Johansen", scale=f"risk {scale}",
                     unit=unit, period=f"to day {day:g}", value_exposed=1000 * value[0],
                     value_comparator=1000 * value[1],
-                    **_numbers(rows, found, per, _kind(found.se_kind, rows)),
+                    **_numbers(found, per, _kind(found.se_kind, rows), _lost(rows, (one, zero), day)),
                 ))  # fmt: skip
     return made + _wrong(rows, one, zero, landmarks)
 
@@ -133,7 +133,7 @@ def time_rows(rows: EventRows) -> list[Row]:
             made.append(base(
                 rows, cause, analysis="time lost", method="restricted mean time lost", scale=f"mean {scale}", unit=unit,
                 period=f"to day {rows.horizon:g}", value_exposed=lost[0], value_comparator=lost[1],
-                **_numbers(rows, found, 1.0, _kind(found.se_kind, rows)),
+                **_numbers(found, 1.0, _kind(found.se_kind, rows), _lost(rows, (one, zero), rows.horizon)),
             ))  # fmt: skip
     return made
 
@@ -161,7 +161,10 @@ def _ratio_row(rows: EventRows, cause: int, method: str, fit: Any) -> Row:
     finite = bool(np.isfinite(coef))
     p, note = float(fit.p_values[0]), _empty(rows) or fit.note.replace("column 0: ", "")
     if np.isinf(coef) and rows.plain and hasattr(fit, "score_test_of"):
-        p, note = fit.score_test_of([0])[2], note.replace("use the score test, not", "P is of the score test; no")
+        p, note = (
+            fit.score_test_of([0])[2],
+            note.replace("use the score test, not the Wald interval", "P is of the score test"),
+        )
     return base(
         rows, cause, analysis="hazards", method=method, scale="hazard ratio", unit="ratio",
         period=f"to day {rows.horizon:g}", estimate=float(np.exp(coef)) if finite else np.nan, std_error=error,
@@ -214,7 +217,7 @@ def repeat_rows(rows: EventRows) -> list[Row]:
         made.append(_all_events(rows) | {
             "analysis": "recurrent events", "method": "mean cumulative count, death ends it", "scale": f"mean {scale}",
             "unit": unit, "value_exposed": value[0], "value_comparator": value[1],
-            **_numbers(rows, found, 1.0, _kind("robust", rows)),
+            **_numbers(found, 1.0, _kind("robust", rows), _lost(rows, (one, zero), rows.horizon)),
         })  # fmt: skip
     at = rows.arm(True) | rows.arm(False)
     design = np.column_stack([np.ones(int(at.sum())), rows.exposed[at]])
@@ -228,7 +231,7 @@ def repeat_rows(rows: EventRows) -> list[Row]:
             "estimate": _ratio(fit.rate_ratio[1]), "std_error": float(fit.std_error[1]),
             "conf_low": float(fit.conf_low[1]), "conf_high": float(fit.conf_high[1]), "p_value": float(fit.p_value[1]),
             "se_kind": _kind(fit.se_kind, rows),
-            "note": _empty(rows) or (fit.note if all(counted) else "no events in an arm: no ratio of rates"),
+            "note": _empty(rows) or (fit.note or None if all(counted) else "no events in an arm: no ratio of rates"),
         })  # fmt: skip
     return made
 
@@ -251,19 +254,27 @@ def _empty(rows: EventRows) -> str:
     return f"nobody was followed in the arm {' nor in the arm '.join(lost)}" if lost else ""
 
 
+def _lost(rows: EventRows, curves: tuple[Any, Any], day: float) -> str:
+    """Why nothing can be said of a day. How far follow-up went is not told: it may be one person's."""
+    late = [name for name, curve in zip(rows.names, curves, strict=True) if not _known(curve, day)]
+    return _empty(rows) or (
+        f"nobody is followed to day {day:g} in the arm {' nor in the arm '.join(late)}" if late else ""
+    )
+
+
 def _ratio(value: float) -> float:
     """A ratio of which one side is 0 says nothing of size: NaN, as its note says."""
     return float(value) if 0 < value < np.inf else np.nan
 
 
-def _numbers(rows: EventRows, found: Any, per: float, kind: str) -> Row:
+def _numbers(found: Any, per: float, kind: str, lost: str) -> Row:
     estimate = _ratio(found.estimate) if found.scale == "ratio" else float(found.estimate)
     finite = bool(np.isfinite(estimate))
     return {
         "estimate": per * estimate, "std_error": per * float(found.std_error),
         "conf_low": per * float(found.conf_low), "conf_high": per * float(found.conf_high),
         "p_value": float(found.p_value), "se_kind": kind,
-        "note": _empty(rows) or found.note or (None if finite else "not estimable"),
+        "note": lost or found.note or (None if finite else "not estimable"),
     }  # fmt: skip
 
 

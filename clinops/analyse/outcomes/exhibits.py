@@ -81,7 +81,7 @@ def incidence(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
     gap = words.interval(float(last["difference"]), float(last["low"]), float(last["high"]), "per 1,000 persons")
     said = f"{rows.event} by day {landmarks[-1]:g}, {rows.names[0]} minus {rows.names[1]}: {gap}."
     columns = (
-        Column("cause", "Event"), Column("day", "By day", "number0"),
+        Column("cause", "Event"), Column("day", "By day", "number0", of=()),
         Column("value_exposed", rows.names[0], "number1", "per 1,000 persons", of=("n_exposed", "events_exposed")),
         Column("value_comparator", rows.names[1], "number1", "per 1,000 persons",
                of=("n_comparator", "events_comparator")),
@@ -227,7 +227,7 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
     figure = Figure("mean_count", frame, options, counts=("n_risk",),
                     of=dict.fromkeys(("mean", "low", "high"), ("n_risk",)))  # fmt: skip
     table = frame[frame["kind"] == "at risk"][["arm", "time", "n_risk"]].reset_index(drop=True)
-    columns = (Column("time", "Day", "number0"), Column("n_risk", "At risk", "count", "persons"))
+    columns = (Column("time", "Day", "number0", of=()), Column("n_risk", "At risk", "count", "persons"))
     return Result("mean_count", f"{rows.event}: how often it came back", table, columns,
                   (f"Mean cumulative number (Ghosh and Lin: the dead have no more), {rows.adjustment}; two on one day "
                    "are one.",), said, figure=figure, alt=said, group_by="arm")  # fmt: skip
