@@ -47,7 +47,8 @@ from clinops.sources import connect
 
 _LATER = {
     "care_measures": "clinops.analyse.care.measures",
-    "cost_of_care": "clinops.analyse.costs.care", "ledger": "clinops.analyse.costs.ledger",
+    "cost_of_care": "clinops.analyse.costs.care", "journey": "clinops.analyse.journey",
+    "ledger": "clinops.analyse.costs.ledger",
     "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
     "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
@@ -67,7 +68,8 @@ __all__ = [
     "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
     "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
-    "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "lacks", "ledger",
+    "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "journey", "lacks",
+    "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions",
     "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",
