@@ -300,8 +300,8 @@ def flow(steps: Steps, most: int) -> Result:
         Column("state", "Contact"),
         Column("n", "Persons", "percent", "n/all (%)", denominator="all"),
     )
-    mine = table[(table["arm"] == steps.names[0]) & (table["step"] == "Step 1")].sort_values("n", ascending=False)
-    one = mine.iloc[0]
+    first = table[(table["arm"] == steps.names[0]) & (table["step"] == "Step 1")]
+    one = first.sort_values("n", ascending=False).iloc[0]
     said = f"{steps.names[0]} first come to {str(one['state']).lower()} most often: {one['n']:,} of {one['all']:,}."
     figure = Figure("alluvial", frame, {}, counts=("n",))
     return Result("journey_flow", f"The first {most} contacts, to day {steps.last_day}", table, columns,
