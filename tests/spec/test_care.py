@@ -108,7 +108,7 @@ def test_access_is_from_a_step_to_the_next(any_source):
 def test_continuity(any_source):
     def saw(person, *whom):
         return [
-            seen(person, f"2020-{month:02d}-01", provider_id=doctor, care_site_id=1, id=100 * person + month)
+            seen(person, f"2020-{month:02d}-01", provider_id=doctor, care_site_id=1, id=100 * person + 3 * month % 7)
             for month, doctor in enumerate(whom, 1)
         ]
 

@@ -233,6 +233,15 @@ def test_look_back_and_readmissions_as_index(any_source):
     assert index(found(source, not_index=("readmission",))) == {1: True, 3: False}
 
 
+def test_a_discharge_on_the_last_day_of_observation_has_been_looked_back_from(any_source):
+    tables = tiny(
+        observation_period=[observed(1, "2019-01-01", "2020-01-05")],
+        visit_occurrence=[stay(1, "2020-01-01", "2020-01-05", id=1)],
+    )
+    (row,) = found(any_source(tables), look_back=365).frame.to_dict("records")
+    assert (row["look_back"], row["follow_up"]) == (False, True)
+
+
 def test_a_period_takes_discharges_and_looks_beyond_it(any_source):
     tables = tiny(
         observation_period=[observed(1, "2019-01-01", "2021-12-31"), observed(2, "2020-07-01", "2020-07-31")],
