@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import clinops as co
 from clinops.define import base
 from clinops.define.base import Definition
+from clinops.define.care import care_rules, readmission_rules
 from clinops.define.protocol import Protocol
 from clinops.define.trial import trial_plan
 from clinops.errors import DefinitionError
@@ -191,6 +192,7 @@ COSTS = co.cost_plan(price_year=2022, cashable={"inpatient": 0.3}, margin=0.3, t
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
+CARE = care_rules(episodes=readmission_rules(not_index="hospital-wide", first="2022-01-01"), observation=emergency)
 
 
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
@@ -200,6 +202,7 @@ def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
         *every_definition(LEDGER),
         TRIAL,
         *every_definition(COSTS),
+        *every_definition(CARE),
     ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
