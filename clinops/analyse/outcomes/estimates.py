@@ -231,7 +231,8 @@ def repeat_rows(rows: EventRows) -> list[Row]:
             "estimate": _ratio(fit.rate_ratio[1]), "std_error": float(fit.std_error[1]),
             "conf_low": float(fit.conf_low[1]), "conf_high": float(fit.conf_high[1]), "p_value": float(fit.p_value[1]),
             "se_kind": _kind(fit.se_kind, rows),
-            "note": _empty(rows) or (fit.note or None if all(counted) else "no events in an arm: no ratio of rates"),
+            "note": _empty(rows) or ("" if all(counted) else "no events in an arm: no ratio of rates") or fit.note
+            or (None if np.isfinite(_ratio(fit.rate_ratio[1])) else "not estimable from so few persons"),
         })  # fmt: skip
     return made
 
