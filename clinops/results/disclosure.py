@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinops.errors import DataError
 from clinops.results import cells as core
+from clinops.results.figure_sums import figure_sums
 from clinops.results.front import FrontPage
 from clinops.results.redact import redact, redact_label, spellings
 from clinops.results.result import COUNT_FORMATS, Check, Column, Figure, Result
@@ -153,7 +154,8 @@ def _exhibit(result: Result) -> Exhibit:
 
 def _drawn(figure: Figure, result: Result) -> Exhibit:
     named: dict[str, Any] = {column: True for column in figure.counts if column in figure.data.columns}
-    return _made(figure.data, named, {}, f"{result.name} {figure.kind}", None, None)
+    made = _made(figure.data, named, {}, f"{result.name} {figure.kind}", None, None)
+    return dataclasses.replace(made, sums=figure_sums(figure))
 
 
 def _made(

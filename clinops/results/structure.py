@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinops.results.cells import Cells, small
+from clinops.results.figure_sums import Place, Sum
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Place = tuple[int, str]
 TOTALS = frozenset({"total", "all", "overall", "everybody", "both"})
 #: Columns that are numbers of persons or events whatever their display says.
 COUNT_NAME = re.compile(
@@ -28,6 +28,8 @@ SEQUENCES = re.compile("attrition|flow|funnel")
 MOST_COLUMNS = 10
 #: Losing the last or the first row of an attrition loses the arm's size, which other exhibits print.
 LAST, FIRST, TOTAL = 1e9, 1e8, 1e7
+#: A total that follows from elsewhere cannot be hidden here.
+EVERY = 1e12
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Exhibit:
     denominators : numerator column -> denominator column.
     label, groups : the text column that names a row, and those within whose values levels may add up.
     sequence : whether rows follow one another, each what is left of the one before.
+    sums : besides those that are found: places that add up to a place, or to a total that follows from elsewhere.
     """
 
     frame: pd.DataFrame
@@ -49,6 +52,7 @@ class Exhibit:
     label: str | None = None
     groups: tuple[str, ...] = ()
     sequence: bool = False
+    sums: tuple[Sum, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -110,8 +114,12 @@ def cells_of(exhibit: Exhibit, min_cell: int) -> tuple[Cells, dict[Place, int]]:
         if key not in known:
             known[key] = cells.add(value, cost=value + ends.get(place[0], 0.0))
         at[place] = known[key]
-    for parts, whole in (*_totals(exhibit), *_across(exhibit), *_steps(exhibit)):
+    for parts, whole in (*_totals(exhibit), *_across(exhibit), *_steps(exhibit), *_levels(exhibit)):
         cells.add_sum([at[part] for part in parts], at[whole])
+    for places, total in exhibit.sums:
+        if all(place in at for place in places) and (isinstance(total, float) or total in at):
+            known_total = cells.add(total, cost=EVERY) if isinstance(total, float) else at[total]
+            cells.add_sum([at[place] for place in places], known_total)
     _shares(exhibit, cells, at, min_cell)
     _unsaid_steps(exhibit, cells, at, min_cell)
     return cells, at
@@ -167,6 +175,26 @@ def _across(exhibit: Exhibit) -> Iterator[tuple[list[Place], Place]]:
 
 def _adds_up(exhibit: Exhibit, row: int, parts: Sequence[str], whole: str) -> bool:
     return abs(sum(exhibit.counts[row, c] for c in parts) - exhibit.counts[row, whole]) < 1e-6
+
+
+def _levels(exhibit: Exhibit) -> Iterator[tuple[list[Place], Place]]:
+    """Rows of one group whose counts add up to another column that is the same in all of them: a matrix's row."""
+    texts = [exhibit.frame[group].astype(str).tolist() for group in exhibit.groups]
+    blocks: set[tuple[int, ...]] = set()
+    for size in range(1, len(texts) + 1):
+        for some in combinations(texts, size):
+            places: dict[tuple[str, ...], list[int]] = {}
+            for row, key in enumerate(zip(*some, strict=True)):
+                places.setdefault(key, []).append(row)
+            blocks |= {tuple(rows) for rows in places.values() if len(rows) > 1}
+    columns = exhibit.columns[:MOST_COLUMNS]
+    for block in sorted(blocks):
+        for part, whole in permutations(columns, 2):
+            rows = [row for row in block if (row, part) in exhibit.counts and (row, whole) in exhibit.counts]
+            if len(rows) < 2 or len({exhibit.counts[row, whole] for row in rows}) > 1:
+                continue
+            if abs(sum(exhibit.counts[row, part] for row in rows) - exhibit.counts[rows[0], whole]) < 1e-6:
+                yield [(row, part) for row in rows], (rows[0], whole)
 
 
 def _runs(exhibit: Exhibit) -> list[list[int]]:

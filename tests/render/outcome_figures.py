@@ -150,7 +150,57 @@ def funnel_of_units(**options: Any) -> Figure:
     return Figure("funnel_plot", frame, how, ("n", "events"), {"value": ("events",)})
 
 
+PLACES = ("Hospital", "Rehabilitation", "Home with care", "Home", "Hospice", "Other hospital", "Dead")
+START = {"Offered": (26_160, 0, 0, 0, 0, 0, 0), "Not offered": (53_300, 0, 0, 0, 0, 0, 0)}
+#: Shares of those in each state who are in each state at the next step.
+NEXT = (
+    (0.05, 0.15, 0.26, 0.49, 0.01, 0.015, 0.025), (0.10, 0.20, 0.30, 0.37, 0.01, 0.0, 0.02),
+    (0.11, 0.02, 0.30, 0.54, 0.01, 0.0, 0.02), (0.12, 0.01, 0.03, 0.83, 0.0, 0.0, 0.01),
+    (0.0, 0.0, 0.0, 0.0, 0.4, 0.0, 0.6), (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+)  # fmt: skip
+STEPS = ("Index stay", "Day 30", "Day 90", "Day 180")
+
+
+def journeys(steps: int = 4, **options: Any) -> Figure:
+    cells: list[tuple[Any, ...]] = []
+    for arm, start in START.items():
+        here, whole = list(start), sum(start)
+        for k, step in enumerate(STEPS[:steps]):
+            cells += [(arm, step, state, "", n, whole) for state, n in zip(PLACES, here, strict=True) if n]
+            after = [0] * len(PLACES)
+            for i, n in enumerate(here):
+                flows = [math.floor(n * share) for share in NEXT[i]]
+                flows[max(range(len(flows)), key=NEXT[i].__getitem__)] += n - sum(flows)
+                after = [a + b for a, b in zip(after, flows, strict=True)]
+                if k < steps - 1:
+                    cells += [(arm, step, PLACES[i], PLACES[j], m, whole) for j, m in enumerate(flows) if m]
+            here = after
+    frame = frame_of("arm step state to n n_arm", *cells)
+    return Figure("alluvial", frame, {"adjustment": "ATT weighting", "least": 0.02, **options}, ("n", "n_arm"))
+
+
+def alluvial3() -> Figure:
+    return journeys(3)
+
+
+def lanes(**options: Any) -> Figure:
+    rng = np.random.default_rng(2)
+    cells: list[tuple[Any, ...]] = []
+    for person in range(18):
+        arm, stay, gone = "Offered" if person < 9 else "Not offered", 3 + rng.integers(1, 20), rng.integers(150, 366)
+        cells += [(arm, f"MRN{person:05d}", "span", 0.0, float(stay), "hospital"),
+                  (arm, f"MRN{person:05d}", "span", float(stay), float(stay + 40), "home with care"),
+                  (arm, f"MRN{person:05d}", "span", float(stay + 40), float(gone), "home")]  # fmt: skip
+        for day in sorted(rng.integers(60, 150, rng.integers(0, 3))):
+            cells.append((arm, f"MRN{person:05d}", "event", float(day), NAN, "emergency visit"))
+        ends = ("event", "death") if person % 5 == 0 else ("ongoing", "")
+        cells.append((arm, f"MRN{person:05d}", ends[0], float(gone), NAN, ends[1]))
+    frame = frame_of("arm lane kind start end what", *cells)
+    return Figure("swimmer", frame, {"synthetic": True, "xlabel": "Days from index", **options})
+
+
 OUTCOMES = {
     "cumulative_incidence": incidence, "mean_count": counts_of_events, "transition_map": transitions,
     "calendar_heat": by_month, "control_chart": chart, "funnel_plot": funnel_of_units,
+    "alluvial": journeys, "swimmer": lanes,
 }  # fmt: skip

@@ -30,7 +30,7 @@ LABELS = {
     "survival": "arm", "cost_trend": "arm", "funnel_steps": "step", "cumulative_cost": "arm", "waterfall": "label",
     "budget": "year", "cost_calendar": "arm", "concentration": "arm", "acceptability": "arm",
     "cumulative_incidence": "arm", "mean_count": "arm", "transition_map": "from", "calendar_heat": "arm",
-    "control_chart": "rule", "funnel_plot": "label",
+    "control_chart": "rule", "funnel_plot": "label", "alluvial": "state", "swimmer": "what",
 }  # fmt: skip
 
 
@@ -191,6 +191,7 @@ ALL_MISSING = {
     "mean_count": "Nothing to draw: no mean count is known.",
     "transition_map": "Nothing to draw: no count is known.", "calendar_heat": "Nothing to draw: no count is known.",
     "control_chart": "Nothing to draw: no value is known.", "funnel_plot": "Nothing to draw: no unit's value is known.",
+    "alluvial": "Nothing to draw: no state's count is known.", "swimmer": "Nothing to draw: no time is known.",
 }  # fmt: skip
 
 
@@ -262,6 +263,7 @@ HIDDEN = {
     "transition_map": (9, "n", 9),
     "calendar_heat": (4, "n", 9),
     "control_chart": (6, "events", 9),
+    "alluvial": (14, "n", 9),
 }
 
 

@@ -24,6 +24,7 @@ from clinops.render.figures import (
     heat,
     incidence,
     intervals,
+    journey,
     money,
     monitoring,
     timeline,
@@ -90,6 +91,8 @@ KINDS: dict[str, Kind] = {
     "funnel_plot": Kind(
         monitoring.funnel_plot, ("label", "n", "value", "low_95", "high_95", "low_998", "high_998"), "there is no unit."
     ),
+    "alluvial": Kind(journey.alluvial, ("step", "state", "to", "n"), "there is no state."),
+    "swimmer": Kind(journey.swimmer, ("lane", "kind", "start", "end", "what"), "there is no person."),
     "funnel_steps": Kind(flow.funnel_steps, ("step", "persons"), "there is no step."),
 }
 
