@@ -168,6 +168,26 @@ def test_rules_come_as_one_value_or_one_by_one(source_of):
         co.care_measures(source, rules=rules, days=7)
 
 
+def test_a_cohort_is_followed_from_its_index_dates(source_of):
+    source = source_of(full_tables())
+    entry = co.first_eligible(co.events("visit", co.codes("emergency", 9203)))
+    visitors = co.cohort("Emergency visitors", entry=entry)
+    found = co.care_measures(source, cohort=visitors, window=co.days(0, 60), observation=watched, min_cell=1)
+    # Person 1 enters on 1 February 2020: the stay of that day, the visit of that day, and the stay of 1 March.
+    frame = found.use.frame
+    assert frame["events"].tolist()[::2] == [2, 0, 1, 0] and frame["of"].tolist()[:2] == pytest.approx([1, 61 / 365.25])
+    assert found.length_of_stay.frame["n"].tolist() == [2, 0, 2]
+    again = co.readmissions(source, cohort=visitors, window=co.days(0, 60), min_cell=1)
+    assert again.frame["episode"].tolist() == [1, 2]
+    assert "Emergency visitors, days 0 to 60 from the index date" in str(again.rules)
+    assert "everybody on record" in str(co.readmissions(source).rules)
+    for call in (co.readmissions, co.care_measures):
+        with pytest.raises(DefinitionError, match="A window counts from the index dates of a cohort"):
+            call(source, window=co.days(1, 30))
+        with pytest.raises(DefinitionError, match="The window is 30"):
+            call(source, cohort=visitors, window=30)
+
+
 def test_a_bundle_leaves(found, tmp_path):
     folder = found.write(tmp_path / "out")
     assert len(list((folder / "tables").glob("care_*.csv"))) == 6

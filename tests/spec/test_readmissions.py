@@ -7,7 +7,8 @@ import csv
 import pytest
 
 import clinops as co
-from clinops.build.care.readmissions import readmitted
+from clinops.build.care.readmissions import after_index, readmitted
+from clinops.build.cohorts import build
 from clinops.define.care import HOSPITAL_WIDE, readmission_rules
 from clinops.errors import DataError, DefinitionError
 from tests.conftest import tiny
@@ -254,6 +255,40 @@ def test_a_period_takes_discharges_and_looks_beyond_it(any_source):
     assert persons["days"].to_dict() == {1: 366, 2: 31}
     assert persons["admissions"].to_dict() == {1: 1, 2: 0}  # that of 30 December is before the period
     assert persons["readmitted"].to_dict() == {1: 1, 2: 0}
+
+
+def test_a_cohort_counts_on_the_days_of_its_window(any_source):
+    visit = co.events("visit", co.codes("office", 9202))
+    tables = tiny(
+        visit_occurrence=[
+            *({"person": p, "concept": 9202, "start": "2020-01-01", "end": "2020-01-01", "id": 50 + p} for p in (1, 2)),
+            stay(1, "2019-12-30", "2020-01-01", id=1),  # discharged on day 0
+            stay(1, "2020-01-10", "2020-01-31", id=2), stay(1, "2020-02-10", "2020-02-12", id=3),  # days 30 and 42
+            stay(3, "2020-01-10", "2020-01-12", id=4),  # not of the cohort
+        ],
+    )  # fmt: skip
+    source = any_source(tables)
+    cohort = build(co.cohort("visitors", entry=co.first_eligible(visit)), source)
+    result = readmitted(source, readmission_rules(), after_index(cohort, co.days(1, 30)))
+    assert index(result) == {2: True}  # its return is after the window and counts
+    assert result.persons[["person_id", "days", "admissions"]].values.tolist() == [[1, 30, 1], [2, 30, 0]]
+    later = readmitted(source, readmission_rules(), after_index(cohort, co.after()))
+    assert index(later) == {2: True, 3: False}
+    ever = readmitted(source, readmission_rules(), after_index(cohort, co.days(None, 0)))
+    assert index(ever) == {1: True}
+    twice = build(co.cohort("all visits", entry=co.every(co.events("visit"))), source)
+    with pytest.raises(DataError, match="'all visits' has persons with several entries"):
+        after_index(twice, co.days(1, 30))
+
+
+def test_discharges_of_persons_who_are_not_observed_are_in_no_rate_of_everybody(any_source):
+    tables = tiny(
+        observation_period=[observed(1, "2020-01-01", "2020-12-31"), observed(2, "2020-06-01", "2020-12-31")],
+        visit_occurrence=[stay(2, "2020-05-01", "2020-05-03", id=1), stay(3, "2020-05-01", "2020-05-03", id=2)],
+        person=[{"person_id": p} for p in (1, 2, 3)],
+    )
+    persons = found(any_source(tables), not_index=("died",), first="2020-01-01", last="2020-12-31").persons
+    assert persons[["days", "admissions", "index"]].values.tolist() == [[366, 0, 0], [214, 0, 1], [0, 0, 1]]
 
 
 def test_person_time_ends_at_death(any_source):

@@ -39,6 +39,7 @@ def use(persons: pd.DataFrame, counts: dict[str, tuple[str, pd.DataFrame, str]],
     """
     import pandas as pd
 
+    persons = persons[persons["days"] > 0]
     years = persons["days"].to_numpy(dtype=float) / DAYS_PER_YEAR
     everyone, rows = np.ones(len(persons)), []
     for label, frame, column in counts.values():

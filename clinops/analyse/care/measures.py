@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.care import care_tables as tables
+from clinops.analyse.care.people import People
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.define.care import CareRules, care_rules
+from clinops.define.cohorts import CohortDefinition
+from clinops.define.windows import Window
 from clinops.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -27,19 +30,24 @@ class CareMeasures:
     ----------
     source : from `connect`.
     rules : the period, and what counts as what.
+    people : who counts, and when.
     min_cell : smallest count that exhibits show.
     """
 
-    def __init__(self, source: Any, rules: CareRules, min_cell: int = 11) -> None:
-        self.source, self.definition = source, rules
+    def __init__(self, source: Any, rules: CareRules, people: People, min_cell: int = 11) -> None:
+        self.source, self.definition, self.people = source, rules, people
         self._gallery = Gallery({}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits)
+
+    @cached_property
+    def _within(self) -> Any:
+        return self.people.within(self.source)
 
     @cached_property
     def admitted(self) -> Readmitted:
         """Episodes of hospital care and the persons observed; see `clinops.build.care.readmissions`."""
         from clinops.build.care.use import admissions
 
-        return admissions(self.source, self.definition)
+        return admissions(self.source, self.definition, self._within)
 
     @cached_property
     def after_discharge(self) -> After:
@@ -57,7 +65,7 @@ class CareMeasures:
         from clinops.build.care import use
 
         persons = self.admitted.persons
-        emergency = use.emergency(self.source, self.definition, self.admitted)
+        emergency = use.emergency(self.source, self.definition, self.admitted, self._within)
         counts = {
             "admissions": ("Admissions", persons, "admissions"),
             "released": ("Emergency visits, released", emergency, "released"),
@@ -67,7 +75,7 @@ class CareMeasures:
             "Emergency visits that start on one day are one; admitted: a hospital stay starts that day or the next.",
         )
         if self.definition.observation:
-            found = use.observation(self.source, self.definition)
+            found = use.observation(self.source, self.definition, self._within)
             counts["observation"] = ("Observation stays", found, "visits")
         else:
             notes += ("Observation stays are not counted: no list says which visits they are.",)
@@ -103,7 +111,7 @@ class CareMeasures:
         start, end = (
             ", ".join(one.label for one in getattr(self.definition, name)) for name in ("steps_from", "steps_to")
         )
-        found = access(self.source, self.definition)
+        found = access(self.source, self.definition, self._within)
         words = (f"Days with {start}", end[:1].upper() + end[1:])
         return tables.reached("care_access", "Access: days to the next step", found, self.definition, words)
 
@@ -115,7 +123,7 @@ class CareMeasures:
     def _continuity(self) -> Result:
         from clinops.build.care.use import continuity
 
-        return tables.continuity(*continuity(self.source, self.definition), self.definition)
+        return tables.continuity(*continuity(self.source, self.definition, self._within), self.definition)
 
     @property
     def no_show(self) -> Result:
@@ -131,7 +139,7 @@ class CareMeasures:
     def _no_show(self) -> Result:
         from clinops.build.care.use import appointments
 
-        return tables.no_show(appointments(self.source, self.definition))
+        return tables.no_show(appointments(self.source, self.definition, self._within))
 
     def _need(self, one: str, other: str, measure: str) -> None:
         if not getattr(self.definition, one):
@@ -167,12 +175,17 @@ class CareMeasures:
         return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
 
 
-def care_measures(source: Any, *, rules: CareRules | None = None, min_cell: int = 11, **given: Any) -> CareMeasures:
+def care_measures(
+    source: Any, *, cohort: CohortDefinition | None = None, window: Window | None = None,
+    rules: CareRules | None = None, min_cell: int = 11, **given: Any,
+) -> CareMeasures:  # fmt: skip
     """Measure the use of care, length of stay, follow-up, access, continuity and no-show, by stated rules.
 
     Parameters
     ----------
     source : from `connect`.
+    cohort : whose care counts; None: everybody's.
+    window : with a cohort, the days from the index date that count; day 1 onwards where not given.
     rules : all rules as one value; leave out `given` then.
     min_cell : smallest count that exhibits show.
     given : the rules, such as first="2022-01-01", last="2022-12-31", days=(7, 30), observation=events;
@@ -184,4 +197,4 @@ def care_measures(source: Any, *, rules: CareRules | None = None, min_cell: int 
     """
     if rules is not None and given:
         raise DefinitionError("Give the rules as one value (rules=) or one by one, not both.")
-    return CareMeasures(source, rules or care_rules(**given), min_cell)
+    return CareMeasures(source, rules or care_rules(**given), People.of(cohort, window), min_cell)

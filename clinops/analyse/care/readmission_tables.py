@@ -32,11 +32,12 @@ SOURCES = {
 }  # fmt: skip
 
 
-def rules(rules: ReadmissionRules, found: Readmitted) -> Result:
-    """Every rule in words, with where it comes from."""
+def rules(rules: ReadmissionRules, found: Readmitted, persons: str) -> Result:
+    """Every rule in words, with where it comes from; `persons` says who counts, and when."""
     import pandas as pd
 
-    frame = pd.DataFrame(_rules(rules), columns=["rule", "here", "source"])
+    rows = [*_rules(rules), ("Persons", persons, "given")]
+    frame = pd.DataFrame(rows, columns=["rule", "here", "source"])
     columns = (Column("rule", "Rule"), Column("here", "Here"), Column("source", "Source"))
     said = f"A readmission is the next episode of hospital care within {rules.days} days of an index discharge."
     return Result("readmission_rules", "Rules of the readmission measure", frame, columns, found.notes, said)
@@ -102,7 +103,7 @@ def _steps(found: Readmitted) -> list[tuple[str, Any, int]]:
     for name, label in merged.items():
         left -= counts[name]
         rows.append((label, counts[name], left))
-    rows.append(("Episodes discharged outside the period", left - len(frame), len(frame)))
+    rows.append(("Episodes of other persons or discharged outside the period", left - len(frame), len(frame)))
     index = int(frame["index"].sum())
     rows.append(("No index, for a reason of the rules (see the flags)", len(frame) - index, index))
     back = int(frame["readmitted"].sum())
@@ -176,13 +177,14 @@ def rate(found: Readmitted) -> Result:
 
 
 def _rates(rules: ReadmissionRules, persons: pd.DataFrame, planned: bool) -> list[dict[str, Any]]:
-    everyone, years = np.ones(len(persons)), persons["days"].to_numpy(dtype=float) / DAYS_PER_YEAR
+    watched = persons[persons["days"] > 0]
+    everyone, years = np.ones(len(watched)), watched["days"].to_numpy(dtype=float) / DAYS_PER_YEAR
     kinds = {"admissions": "Admissions", "readmitted": f"Readmissions within {rules.days} days"}
     if planned:
         kinds["unplanned"] = f"Unplanned readmissions within {rules.days} days"
     rows = []
     for name, label in kinds.items():
-        events = persons[name].to_numpy(dtype=float)
+        events = watched[name].to_numpy(dtype=float)
         rows.append(line(EVERYBODY, label, events, everyone, "per 1,000 persons", 1000, "rate", "count"))
         rows.append(line(EVERYBODY, label, events, years, "per 1,000 person-years", 1000, "rate", "number0"))
     index = persons["index"].to_numpy(dtype=float)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.care import readmission_tables as tables
+from clinops.analyse.care.people import People
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.define.care import ReadmissionRules, readmission_rules
+from clinops.define.cohorts import CohortDefinition
+from clinops.define.windows import Window
 from clinops.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -28,11 +31,12 @@ class Readmissions:
     ----------
     source : from `connect`.
     rules : what an episode, an index discharge and a readmission are.
+    people : who counts, and when.
     min_cell : smallest count that exhibits show.
     """
 
-    def __init__(self, source: Any, rules: ReadmissionRules, min_cell: int = 11) -> None:
-        self.source, self.definition = source, rules
+    def __init__(self, source: Any, rules: ReadmissionRules, people: People, min_cell: int = 11) -> None:
+        self.source, self.definition, self.people = source, rules, people
         self._gallery = Gallery({}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits)
 
     @cached_property
@@ -40,7 +44,7 @@ class Readmissions:
         """Episodes, persons and counts; see `clinops.build.care.readmissions`."""
         from clinops.build.care.readmissions import readmitted
 
-        return readmitted(self.source, self.definition)
+        return readmitted(self.source, self.definition, self.people.within(self.source))
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -55,7 +59,7 @@ class Readmissions:
     @property
     def rules(self) -> Result:
         """Every rule in words, with its source."""
-        return self._show("readmission_rules", lambda: tables.rules(self.definition, self.found))
+        return self._show("readmission_rules", lambda: tables.rules(self.definition, self.found, str(self.people)))
 
     @property
     def stays(self) -> Result:
@@ -96,14 +100,17 @@ class Readmissions:
 
 
 def readmissions(
-    source: Any, days: int = 30, *, rules: ReadmissionRules | None = None, min_cell: int = 11, **given: Any
-) -> Readmissions:
+    source: Any, days: int = 30, *, cohort: CohortDefinition | None = None, window: Window | None = None,
+    rules: ReadmissionRules | None = None, min_cell: int = 11, **given: Any,
+) -> Readmissions:  # fmt: skip
     """Count readmissions within so many days of discharge, by stated rules.
 
     Parameters
     ----------
     source : from `connect`.
     days : a readmission starts on day 0 to so many days after discharge.
+    cohort : whose stays count; None: everybody's.
+    window : with a cohort, the days from the index date that count; day 1 onwards where not given.
     rules : all rules as one value; leave out `days` and `given` then.
     min_cell : smallest count that exhibits show.
     given : the other rules, such as not_index="hospital-wide", same_day="new stay", always_planned=events,
@@ -113,8 +120,9 @@ def readmissions(
     ------
     DefinitionError : an unknown rule, or one that cannot be.
     """
+    people = People.of(cohort, window)
     if rules is None:
-        return Readmissions(source, readmission_rules(days, **given), min_cell)
+        return Readmissions(source, readmission_rules(days, **given), people, min_cell)
     if given or days != 30:
         raise DefinitionError("Give the rules as one value (rules=) or one by one, not both.")
-    return Readmissions(source, rules, min_cell)
+    return Readmissions(source, rules, people, min_cell)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
@@ -25,6 +26,10 @@ from clinops.define.events import Events
 from clinops.errors import DataError
 from clinops.sources import omop
 
+if TYPE_CHECKING:
+    from clinops.build.cohorts import Cohort
+    from clinops.define.windows import Window
+
 TO = {"died": DIED, "against_advice": AGAINST_ADVICE, "transferred_out": ANOTHER_HOSPITAL}
 
 
@@ -39,8 +44,8 @@ class Readmitted:
         none), next_episode, readmitted, planned (of the readmission) and unplanned; the last three are False off
         index. days_to_death and died_within (an index discharge, and death by day `days`).
     table : the same in the engine, without the flags that the records cannot tell.
-    persons : one row a person observed in the period: days (alive and observed), admissions (episodes that start
-        on an observed day of it), index, readmitted, unplanned, died_within.
+    persons : one row a person observed (or with a discharge) in the period: days (alive and observed), admissions
+        (episodes that start on an observed day of it), index, readmitted, unplanned, died_within.
     counts : of stays and merges; see `Episodes`.
     unknown : flag -> why the records cannot say.
     notes : what else could not be done.
@@ -55,11 +60,15 @@ class Readmitted:
     notes: tuple[str, ...]
 
 
-def readmitted(source: Any, rules: ReadmissionRules) -> Readmitted:
+def readmitted(source: Any, rules: ReadmissionRules, within: ir.Table | None = None) -> Readmitted:
     """Find index discharges and readmissions by the rules.
 
     A discharge is an index unless one of the flags in `not_index` holds; flags never remove a row, and the next
     episode counts as a readmission whether or not it is an index itself. Deaths after discharge stay in.
+
+    Parameters
+    ----------
+    within : the persons and their days that count (`after_index`); None: everybody in the rules' period.
 
     Raises
     ------
@@ -74,12 +83,12 @@ def readmitted(source: Any, rules: ReadmissionRules) -> Readmitted:
             f"{stuck[0]!r} cannot be a reason to be no index: {unknown[stuck[0]]} Leave it out: not_index={left!r}."
         )
     made = episodes(source, rules)
-    judged = source.engine.materialise(_judged(source, rules, made, unknown), "readmissions")
+    judged = source.engine.materialise(_judged(source, rules, made, unknown, within), "readmissions")
     frame = pd.DataFrame(collect(source, judged.order_by(["admitted", "episode"])))
     for name in unknown:
         frame[name] = float("nan")
     return Readmitted(
-        rules, judged, frame[list(COLUMNS)], _persons(source, rules, made, judged), made.counts, unknown,
+        rules, judged, frame[list(COLUMNS)], _persons(source, rules, made, judged, within), made.counts, unknown,
         (*made.notes, *_unapplied(source, rules)),
     )  # fmt: skip
 
@@ -122,7 +131,9 @@ def _unapplied(source: Any, rules: ReadmissionRules) -> tuple[str, ...]:
     return ('No diagnosis is marked as principal, so no list of diagnoses applies; diagnosis="any" takes all.',)
 
 
-def _judged(source: Any, rules: ReadmissionRules, made: Episodes, unknown: dict[str, str]) -> ir.Table:
+def _judged(
+    source: Any, rules: ReadmissionRules, made: Episodes, unknown: dict[str, str], within: ir.Table | None
+) -> ir.Table:
     """Every episode of the period with flags, index and outcome."""
     flagged = _flagged(source, rules, _observed(source, made.table), unknown)
     ahead = ibis.window(group_by="person_id", order_by="number")
@@ -142,6 +153,11 @@ def _judged(source: Any, rules: ReadmissionRules, made: Episodes, unknown: dict[
     whole = dated.mutate(planned=planned, unplanned=dated.readmitted & ~planned, died_within=died)
     first, last = period(source, rules)
     inside = whole.filter(whole.end >= first, whole.end <= last)
+    if within is not None:
+        who = within.rename(who="person_id")
+        inside = inside.inner_join(
+            who, [inside.person_id == who.who, inside.end >= who.begins, inside.end <= who.ends]
+        )  # fmt: skip
     shown = inside.rename(episode="first_id", last_stay="last_id", admitted="start", discharged="end")
     return shown.select(*[name for name in COLUMNS if name not in unknown])
 
@@ -218,12 +234,13 @@ def _stays_with(source: Any, wanted: Events, rules: ReadmissionRules) -> ir.Tabl
     return codes.match(wanted, source).narrow(held).select("stay")
 
 
-def _persons(source: Any, rules: ReadmissionRules, made: Episodes, judged: ir.Table) -> pd.DataFrame:
-    """One row a person observed in the period; a day counts once, and none after death."""
-    first, last = period(source, rules)
-    spans = source.engine.materialise(watched(source, first, last), "watched")
+def _persons(
+    source: Any, rules: ReadmissionRules, made: Episodes, judged: ir.Table, within: ir.Table | None
+) -> pd.DataFrame:
+    """One row a person observed or with a discharge in the period; a day counts once, and none after death."""
+    spans = source.engine.materialise(watched(source, *period(source, rules), within), "watched")
     spans = spans.mutate(days=spans.finish.delta(spans.begin, unit="day") + 1)
-    whole = spans.group_by("person_id").agg(days=spans.days.sum())
+    whole = spans.group_by("person_id").agg(days=spans.days.sum()).rename(seen="person_id")
     stays = made.table.select("person_id", "start")
     seen = stays.inner_join(
         spans, [stays.person_id == spans.person_id, stays.start >= spans.begin, stays.start <= spans.finish]
@@ -233,14 +250,16 @@ def _persons(source: Any, rules: ReadmissionRules, made: Episodes, judged: ir.Ta
         index=judged.count(where=judged["index"]), readmitted=judged.count(where=judged.readmitted),
         unplanned=judged.count(where=judged.unplanned), died_within=judged.count(where=judged.died_within),
     ).rename(whom="person_id")  # fmt: skip
-    with_stays = whole.left_join(admitted, whole.person_id == admitted.who).drop("who")
+    ids = ibis.union(spans.select("person_id"), judged.select("person_id"), distinct=True)
+    with_days = ids.left_join(whole, ids.person_id == whole.seen).drop("seen")
+    with_stays = with_days.left_join(admitted, with_days.person_id == admitted.who).drop("who")
     both = with_stays.left_join(outcome, with_stays.person_id == outcome.whom).drop("whom")
-    names = ("admissions", "index", "readmitted", "unplanned", "died_within")
+    names = ("days", "admissions", "index", "readmitted", "unplanned", "died_within")
     filled = both.mutate(**{name: both[name].fill_null(0) for name in names})
-    return pd.DataFrame(collect(source, filled.order_by("person_id")))[["person_id", "days", *names]]
+    return pd.DataFrame(collect(source, filled.order_by("person_id")))[["person_id", *names]]
 
 
-def watched(source: Any, first: Any, last: Any) -> ir.Table:
+def watched(source: Any, first: Any, last: Any, within: ir.Table | None = None) -> ir.Table:
     """Spans of days on which a person is alive and observed within a period: person_id, begin and finish."""
     held = source.table("observation_period")
     died = people.deaths(source).rename(who="person_id")
@@ -251,4 +270,32 @@ def watched(source: Any, first: Any, last: Any) -> ir.Table:
         ibis.coalesce(joined.death_date, ibis.literal(last)),
     )
     spans = joined.select("person_id", begin=begin, finish=finish)
+    if within is not None:
+        both = spans.inner_join(within.rename(who="person_id"), spans.person_id == within.rename(who="person_id").who)
+        spans = both.select(
+            "person_id", begin=ibis.greatest(both.begin, both.begins), finish=ibis.least(both.finish, both.ends)
+        )
     return spans.filter(spans.begin <= spans.finish)
+
+
+def after_index(cohort: Cohort, window: Window) -> ir.Table:
+    """The days of a cohort's persons that a window from the index date covers: person_id, begins and ends (dates).
+
+    Raises
+    ------
+    DataError : a person enters more than once, so that stays would count twice.
+    """
+    source, table = cohort.source, cohort.table
+    if cohort.entries > cohort.persons:
+        raise DataError(
+            f"The cohort {cohort.name!r} has persons with several entries, whose stays would count twice. Take one "
+            "entry a person: co.first_eligible, or co.first() among the steps."
+        )
+    begins = ibis.literal(dt.date(1, 1, 1)) if window.start is None else _moved(table.index_date, window.start)
+    ends = ibis.literal(dt.date(9999, 12, 31)) if window.end is None else _moved(table.index_date, window.end)
+    return source.engine.materialise(table.select("person_id", begins=begins, ends=ends), "within")
+
+
+def _moved(day: Any, by: int) -> Any:
+    """A date some days later (or earlier); SQL makes a timestamp of it, which it is not."""
+    return (day + ibis.interval(days=by)).cast("date")

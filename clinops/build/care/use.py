@@ -1,4 +1,7 @@
-"""Use of care by person: emergency visits, observation stays, length of stay, continuity, missed appointments."""
+"""Use of care by person: emergency visits, observation stays, follow-up, continuity, missed appointments.
+
+`within` is the persons and their days that count (`readmissions.after_index`); None: everybody in the period.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from clinops.build.care.contacts import After, days_of, first_after, visits
-from clinops.build.care.readmissions import Readmitted, period, readmitted
+from clinops.build.care.readmissions import Readmitted, period, readmitted, watched
 from clinops.build.entries import collect
 from clinops.define.care import CareRules
 from clinops.sources import omop
@@ -20,27 +23,25 @@ AMBULATORY = (9202, 5083, 38004207, *omop.OFFICE)
 """Outpatient visit, telehealth, ambulatory clinic, office: what a follow-up or a continuous relation can be with."""
 
 
-def admissions(source: Any, rules: CareRules) -> Readmitted:
+def admissions(source: Any, rules: CareRules, within: ir.Table | None = None) -> Readmitted:
     """Episodes of hospital care in the period, by the rules' own, followed for the last of their days."""
     own = replace(rules.episodes, days=max(rules.days), first=rules.first, last=rules.last)
-    return readmitted(source, own)
+    return readmitted(source, own, within)
 
 
-def observed(source: Any, rules: CareRules) -> ir.Table:
+def observed(source: Any, rules: CareRules, within: ir.Table | None = None) -> ir.Table:
     """Spans of days alive and observed within the period: person_id, begin, finish."""
-    from clinops.build.care.readmissions import watched
-
     first, last = period(source, replace(rules.episodes, first=rules.first, last=rules.last))
-    return watched(source, first, last)
+    return watched(source, first, last, within)
 
 
-def emergency(source: Any, rules: CareRules, found: Readmitted) -> pd.DataFrame:
+def emergency(source: Any, rules: CareRules, found: Readmitted, within: ir.Table | None = None) -> pd.DataFrame:
     """One row a person observed with an emergency visit: released and admitted.
 
     Several visits that start on one day are one; admitted are those after which a hospital stay starts that day or
     the next.
     """
-    seen = _inside(source, rules, visits(source, rules.emergency, omop.EMERGENCY).select("person_id", "day"))
+    seen = _inside(source, rules, visits(source, rules.emergency, omop.EMERGENCY).select("person_id", "day"), within)
     stays = found.table.select(who=found.table.person_id, start=found.table.admitted).distinct()
     joined = seen.left_join(
         stays, [seen.person_id == stays.who, stays.start >= seen.day, stays.start.delta(seen.day, unit="day") <= 1]
@@ -52,15 +53,15 @@ def emergency(source: Any, rules: CareRules, found: Readmitted) -> pd.DataFrame:
     return pd.DataFrame(collect(source, by.order_by("person_id")))
 
 
-def observation(source: Any, rules: CareRules) -> pd.DataFrame:
+def observation(source: Any, rules: CareRules, within: ir.Table | None = None) -> pd.DataFrame:
     """One row a person observed with an observation stay: visits; stays that start on one day are one."""
-    seen = _inside(source, rules, visits(source, rules.observation, ()).select("person_id", "day"))
+    seen = _inside(source, rules, visits(source, rules.observation, ()).select("person_id", "day"), within)
     return pd.DataFrame(collect(source, seen.group_by("person_id").agg(visits=seen.count()).order_by("person_id")))
 
 
-def _inside(source: Any, rules: CareRules, days: ir.Table) -> ir.Table:
+def _inside(source: Any, rules: CareRules, days: ir.Table, within: ir.Table | None) -> ir.Table:
     """Distinct days of the persons on which they were observed within the period."""
-    spans = observed(source, rules).rename(who="person_id")
+    spans = observed(source, rules, within).rename(who="person_id")
     once = days.distinct()
     joined = once.inner_join(
         spans, [once.person_id == spans.who, once.day >= spans.begin, once.day <= spans.finish]
@@ -76,13 +77,13 @@ def follow_up(source: Any, rules: CareRules, found: Readmitted) -> After:
     return first_after(source, index.rename(day="discharged"), contacts, rules.from_day, max(rules.days))
 
 
-def access(source: Any, rules: CareRules) -> After:
+def access(source: Any, rules: CareRules, within: ir.Table | None = None) -> After:
     """First next step after each day with a first one (a referral, an offer), on day 0 to the last of the days."""
-    index = _inside(source, rules, days_of(source, rules.steps_from))
+    index = _inside(source, rules, days_of(source, rules.steps_from), within)
     return first_after(source, index, days_of(source, rules.steps_to), 0, max(rules.days))
 
 
-def continuity(source: Any, rules: CareRules) -> tuple[pd.DataFrame, int]:
+def continuity(source: Any, rules: CareRules, within: ir.Table | None = None) -> tuple[pd.DataFrame, int]:
     """Continuity of ambulatory care of each person with at least `at_least` visits, and visits that name no provider.
 
     Several visits to one provider (or site) on a day are one.
@@ -92,7 +93,7 @@ def continuity(source: Any, rules: CareRules) -> tuple[pd.DataFrame, int]:
     One row a person: person_id, visits, providers, upc, coc, secon (each 0 to 1); and a number of visits.
     """
     held = visits(source, rules.visits, AMBULATORY)
-    spans = observed(source, rules).rename(who="person_id")
+    spans = observed(source, rules, within).rename(who="person_id")
     seen = held.inner_join(spans, [held.person_id == spans.who, held.day >= spans.begin, held.day <= spans.finish])
     named = seen.select("person_id", "day", "id", whom=seen[rules.by]).distinct()
     lost = named.filter(named.whom.isnull())
@@ -120,10 +121,10 @@ def _indices(frame: pd.DataFrame) -> pd.DataFrame:
     return more[["person_id", "visits", "providers", "upc", "coc", "secon"]]
 
 
-def appointments(source: Any, rules: CareRules) -> pd.DataFrame:
+def appointments(source: Any, rules: CareRules, within: ir.Table | None = None) -> pd.DataFrame:
     """One row a person with appointments in the period: booked (days with one kept or missed) and missed."""
-    kept = _inside(source, rules, days_of(source, rules.kept)).mutate(missed=ibis.literal(0, type="int64"))
-    lost = _inside(source, rules, days_of(source, rules.missed)).mutate(missed=ibis.literal(1, type="int64"))
+    kept = _inside(source, rules, days_of(source, rules.kept), within).mutate(missed=ibis.literal(0, type="int64"))
+    lost = _inside(source, rules, days_of(source, rules.missed), within).mutate(missed=ibis.literal(1, type="int64"))
     both = ibis.union(kept, lost)
     by = both.group_by("person_id").agg(booked=both.count(), missed=both.missed.sum())
     return pd.DataFrame(collect(source, by.order_by("person_id")))
