@@ -126,6 +126,14 @@ def test_flows_to_a_state_that_is_not_there_are_not_drawn() -> None:
     assert len(ribbons(journey(*TINY[:3]))) == 0
 
 
+def test_more_persons_at_a_step_than_in_the_arm_are_refused() -> None:
+    twice = (*TINY, ("2", "D", "", 12))
+    with pytest.raises(DataError, match="the step '2' add up to 112, more than the 100 persons"):
+        figures.draw(journey(*twice))
+    with pytest.raises(DataError, match="counts persons: 'n' is -3"):
+        figures.draw(journey(*TINY, ("2", "D", "", -3)))
+
+
 # -- Swimmer -----------------------------------------------------------------------------------------
 
 

@@ -221,12 +221,12 @@ def test_units_beyond_the_limits_have_marks_of_their_own_and_names() -> None:
     assert f"Beyond 99.8% ({len(far)})" in texts(figure)
 
 
-def test_no_more_than_eight_units_are_named() -> None:
+def test_no_more_than_six_units_are_named() -> None:
     figure = cases.funnel_of_units()
     data = figure.data.assign(value=figure.data["value"] + 0.3)
     out = Figure(figure.kind, data, figure.options)
-    assert len([t for t in texts(out) if t.startswith("Site ")]) == 8
-    assert "32 more beyond the 99.8% limits are named in the table." in whole(out)
+    assert len([t for t in texts(out) if t.startswith("Site ")]) == 6
+    assert "34 more beyond the 99.8% limits are named in the table." in whole(out)
 
 
 def test_units_without_limits_of_their_own_or_with_hidden_values() -> None:

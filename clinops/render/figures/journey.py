@@ -85,6 +85,8 @@ class _Spot:
 def alluvial(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw how persons move between states from step to step: bars of states, ribbons between them, a block an arm."""
     n = finite(frame, "n")
+    if (n < 0).any():
+        raise DataError(f"A journey counts persons: 'n' is {np.nanmin(n):g} in a row.")
     into = labels(frame, "to")
     node = np.array([not to for to in into])
     hidden = unseen(frame, "n")
@@ -141,6 +143,12 @@ def _wholes(frame: pd.DataFrame, n: Floats, node: Any) -> dict[str, float]:
         for i in at:
             sums[steps[i]] = sums.get(steps[i], 0.0) + (n[i] if math.isfinite(n[i]) else 0.0)
         wholes[arm] = float(known[0]) if known else max(sums.values(), default=math.nan)
+        over = [step for step, total in sums.items() if total > wholes[arm] + 0.5]
+        if over:
+            raise DataError(
+                f"{arm or 'The frame'}: the states of the step {over[0]!r} add up to {say.number(sums[over[0]])}, more "
+                f"than the {say.number(wholes[arm])} persons of the arm. Count a person once a step, or mend 'n_arm'."
+            )
     return wholes
 
 

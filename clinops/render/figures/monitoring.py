@@ -274,7 +274,7 @@ LINE_998: dict[str, Any] = {"color": style.MUTED, "linewidth": 1.1, "linestyle":
 TARGET: dict[str, Any] = {"color": style.EXPOSED, "linewidth": 1.1, "linestyle": (0, (6, 1.5, 1, 1.5))}
 LIMITS = ("low_95", "high_95", "low_998", "high_998")
 #: So many units beyond the outer limits are named in the picture.
-NAMED = 8
+NAMED = 6
 TALL = 2.9
 
 
@@ -371,7 +371,8 @@ def _funnel_key(sheet: Sheet, known: Any, near: Any, far: Any, options: Mapping[
 def _leaders(sheet: Sheet, place: Plot, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
     """Write the names at the right, each with a thin line to its point."""
     edge = place.left + place.width
-    texts = [clip(wrap(name, place.label_room - 0.24, SMALL), 2) for name in names]
+    most = max(2, int(TALL / max(len(names), 1) / (height_of("0", SMALL) + 0.02)))
+    texts = [clip(wrap(name, place.label_room - 0.24, SMALL), most) for name in names]
     heights = [height_of(text, SMALL) + 0.03 for text in texts]
     for i, middle in spread([share * TALL for _, share in points], heights, TALL):
         x, y = place.left + points[i][0] * place.width, sheet.y - TALL + points[i][1] * TALL
