@@ -123,8 +123,8 @@ def reached(name: str, title: str, after: After, rules: CareRules, words: tuple[
     if not len(frame):
         said = f"There are no {start.lower()} that were followed for {after.last} days."
     notes = [
-        f"Of {start.lower()} followed for {after.last} days, or until death in them; "
-        "who died stays in, as not reached.",
+        f"Of {start.lower()} followed for the longest time asked for, or until death in it; who died stays in, as not "
+        "reached.",
         POST_EXPOSURE if "days_to_next" in frame else STEP,
     ]  # fmt: skip
     if unseen:

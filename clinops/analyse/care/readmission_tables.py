@@ -171,7 +171,7 @@ def rate(found: Readmitted) -> Result:
         notes.append("Unplanned readmissions are not told apart: no rules for planned ones were given.")
     notes += sorted({note for note in frame["note"] if note})
     return Result(
-        "readmission_rate", f"Admissions, and readmissions within {found.rules.days} days", frame, columns,
+        "readmission_rate", "Admissions and readmissions", frame, columns,
         tuple(notes), said, group_by="among",
     )  # fmt: skip
 
