@@ -13,19 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinops.analyse.exhibits.gallery import Gallery
-from clinops.errors import DefinitionError
+from clinops.analyse.journey_cells import (
+    DEATH,
+    ENDS,
+    LEFT,
+    NONE,
+    OTHERS,
+    START,
+    Hidden,
+    Joint,
+    Key,
+    is_hidden,
+    journey_name,
+)
+from clinops.errors import DataError, DefinitionError
 from clinops.results.result import Column, Figure, Result
+from clinops.results.suppress import HIDDEN
 
 if TYPE_CHECKING:
     import pandas as pd
 
-START, DEATH, LEFT, NONE = "Index", "Death", "Left the records", "No further contact"
-ENDS = (DEATH, LEFT, NONE)
 NUMBERS = {
     "journey_flow": "Figure 1", "transitions": "Figure 2", "between": "Table 1", "variants": "Table 2",
 }  # fmt: skip
 ORDER = ("flow", "transitions", "between", "variants")
 MOST_VARIANTS = 12
+NOTHING: Hidden = {}
 
 
 @dataclass(frozen=True)
@@ -65,22 +78,32 @@ def steps_of(study: Any, last_day: int) -> Steps:
 
     Raises
     ------
-    DefinitionError : the protocol follows nobody so far. DataError : the records hold no visits.
+    DefinitionError : nobody is followed that far.
+    DataError : the records hold no visits, or nobody is followed for a day.
     """
     from clinops.build.visit_days import cost_days, visit_days
 
+    planned = study.protocol.follow_up.window.end
+    if last_day < 1 or (planned is not None and last_day > planned):
+        _refuse(last_day, planned or 1)
     end = study.data.end_day
-    if not 1 <= last_day <= max(int(end.max(initial=0)), 1):
-        raise DefinitionError(
-            f"The journey is to run to day {last_day}; the protocol follows to day {int(end.max(initial=0))}. "
-            "Give a day from 1 to that."
-        )
+    furthest = int(end.max(initial=0))
+    if furthest < 1:
+        raise DataError("Nobody is followed for a day after the index date, so there is no journey.")
+    if last_day > furthest:
+        _refuse(last_day, furthest)
     visits = visit_days(study.protocol, study.baseline, last_day)
     spent = cost_days(study.protocol, study.baseline, last_day)
     assert study.data.outcomes is not None
     death = study.data.outcomes["death_day"].to_numpy(dtype=float)
     names = (study.protocol.exposed.name, study.protocol.comparator.name)
     return _steps(visits, spent, end, death, study.data.exposed, names, last_day)
+
+
+def _refuse(last_day: int, furthest: int) -> None:
+    raise DefinitionError(
+        f"The journey is to run to day {last_day}; follow-up reaches day {furthest}. Give a day from 1 to that."
+    )
 
 
 def _steps(
@@ -143,22 +166,26 @@ class Journey:
     @property
     def flow(self) -> Result:
         """From step to step, as a flow."""
-        return self._show("journey_flow", lambda: flow(self.steps, self.shown_steps))
+        return self._show("journey_flow", lambda: flow(self.steps, self.shown_steps, self._hidden))
 
     @property
     def transitions(self) -> Result:
         """Which contact follows which."""
-        return self._show("transitions", lambda: transitions(self.steps))
+        return self._show("transitions", lambda: transitions(self.steps, self._hidden))
 
     @property
     def between(self) -> Result:
         """Days and cost from one contact to the next."""
-        return self._show("between", lambda: between(self.steps, self._currency))
+        return self._show("between", lambda: between(self.steps, self._currency, self._hidden))
 
     @property
     def variants(self) -> Result:
         """The most frequent journeys."""
-        return self._show("variants", lambda: variants(self.steps, self.shown_steps))
+        return self._show("variants", lambda: variants(self.steps, self.shown_steps, self._hidden))
+
+    @cached_property
+    def _hidden(self) -> Hidden:
+        return hidden_counts(self.steps, self.shown_steps, self.study.protocol.min_cell)
 
     @cached_property
     def _currency(self) -> str:
@@ -183,13 +210,19 @@ class Journey:
             count = [n.get((arm, source, target), 0) for arm in (one, zero)]
             base = [left.get((arm, source), 0) for arm in (one, zero)]
             share = [1000 * c / b if b else np.nan for c, b in zip(count, base, strict=True)]
+            gone = [is_hidden(self._hidden, arm, "step", source, target) for arm in (one, zero)]
+            bare = [is_hidden(self._hidden, arm, "from", source) for arm in (one, zero)]
+            note = "steps of one person are not independent: no interval"
+            if any((*gone, *bare)):
+                share, note = [np.nan, np.nan], f"{note}; not shown: a small count could be worked out from it"
             rows.append({
                 "analysis": "transition", "notebook": notebook, "exposed": one, "comparator": zero, "measure": target,
                 "level": f"after {source}", "method": "share of steps", "unit": "per 1,000 steps",
                 "adjustment": "crude", "scale": "share difference", "period": f"days 1 to {self.steps.last_day}",
-                "n_exposed": base[0], "n_comparator": base[1], "events_exposed": count[0],
-                "events_comparator": count[1], "value_exposed": share[0], "value_comparator": share[1],
-                "estimate": share[0] - share[1], "note": "steps of one person are not independent: no interval",
+                "n_exposed": None if bare[0] else base[0],
+                "n_comparator": None if bare[1] else base[1], "events_exposed": None if gone[0] else count[0],
+                "events_comparator": None if gone[1] else count[1], "value_exposed": share[0],
+                "value_comparator": share[1], "estimate": share[0] - share[1], "note": note,
             })  # fmt: skip
         return estimates(rows)
 
@@ -246,6 +279,29 @@ def matrix(steps: Steps) -> pd.DataFrame:
     return ordered[["arm", "from", "to", "n", "n_from"]]
 
 
+def hidden_counts(steps: Steps, most: int, min_cell: int) -> Hidden:
+    """Find the large counts that the exhibits together must not show; see `journey_cells`."""
+    shown = [name for name, _ in _ranked(steps, most)[:MOST_VARIANTS]]
+    found: dict[str, set[Key]] = {}
+    for name, mine in steps.arms():
+        row, state = steps.row[mine], steps.state[mine]
+        paths = [[str(one) for one in path] for path in np.split(state, np.flatnonzero(np.diff(row)) + 1)]
+        found[name] = Joint(paths, most, shown, min_cell).hidden() if len(row) else set()
+    return found
+
+
+def _without(counts: Any, gone: list[bool]) -> Any:
+    """Whole numbers, missing where they are not shown."""
+    return counts.astype("Int64").mask(np.array(gone, dtype=bool))
+
+
+def _notes(hidden: Hidden, *notes: str) -> tuple[str, ...]:
+    """The notes of an exhibit, and why some of its large counts may be missing."""
+    if any(hidden.values()):
+        return (*notes, f"{HIDDEN}: a small count here or in another exhibit could be worked out from it.")
+    return notes
+
+
 def _states(steps: Steps) -> list[str]:
     from clinops.build.visit_days import KINDS
 
@@ -253,14 +309,17 @@ def _states(steps: Steps) -> list[str]:
     return [kind for kind in KINDS if kind in found]
 
 
-def transitions(steps: Steps) -> Result:
+def transitions(steps: Steps, hidden: Hidden = NOTHING) -> Result:
     """Which contact follows which: a transition matrix of each arm, with counts and denominators."""
     frame = matrix(steps)
+    cells = list(zip(frame["arm"], frame["from"], frame["to"], strict=True))
+    frame["n"] = _without(frame["n"], [is_hidden(hidden, arm, "step", a, b) for arm, a, b in cells])
+    frame["n_from"] = _without(frame["n_from"], [is_hidden(hidden, arm, "from", a) for arm, a, _ in cells])
     columns = (
         Column("from", "After"), Column("to", "Comes"),
-        Column("n", "Steps", "percent", "n/all that leave (%)", denominator="n_from"),
+        Column("n", "Steps", "percent", "n/all that leave (%)", denominator="n_from", missing=HIDDEN),
     )  # fmt: skip
-    first = frame[(frame["from"] == START)].sort_values("n", ascending=False).iloc[0]
+    first = _largest(frame[frame["from"] == START])
     said = (
         f"After the index date {first['arm']} most often come to: {str(first['to']).lower()}, "
         f"{100 * first['n'] / first['n_from']:.0f}% of {first['n_from']:,}."
@@ -268,12 +327,19 @@ def transitions(steps: Steps) -> Result:
     figure = Figure("transition_map", frame, {"unit": "steps", "adjustment": "crude"}, counts=("n", "n_from"))
     return Result(
         "transitions", f"Which contact follows which, to day {steps.last_day}", frame, columns,
-        ("As it happened, not adjusted: the arms differ in more than the exposure. Of several contacts on one day the "
-         "gravest counts.",), said, figure=figure, alt=said, group_by="arm",
+        _notes(hidden, "As it happened, not adjusted: the arms differ in more than the exposure. Of several contacts "
+               "on one day the gravest counts."), said, figure=figure, alt=said, group_by="arm",
     )  # fmt: skip
 
 
-def flow(steps: Steps, most: int) -> Result:
+def _largest(frame: pd.DataFrame) -> Any:
+    """The row of the largest count of the first arm that has one."""
+    known = frame[frame["n"].notna()]
+    first = known[known["arm"] == known["arm"].iloc[0]]
+    return first.sort_values("n", ascending=False, kind="stable").iloc[0]
+
+
+def flow(steps: Steps, most: int, hidden: Hidden = NOTHING) -> Result:
     """The first contacts of every person, step by step."""
     import pandas as pd
 
@@ -293,20 +359,26 @@ def flow(steps: Steps, most: int) -> Result:
     frame = frame.assign(a=frame["state"].map(order), b=frame["to"].map(order).fillna(-1))
     frame = frame.sort_values(["arm", "step", "a", "b"], key=lambda c: c.map({steps.names[0]: 0, steps.names[1]: 1})
                               if c.name == "arm" else c, ignore_index=True).drop(columns=["a", "b"])  # fmt: skip
+    keys = [
+        (arm, "link", int(step.split()[1]), a, b) if b else (arm, "node", int(step.split()[1]), a)
+        for arm, step, a, b in zip(*(frame[name] for name in ("arm", "step", "state", "to")), strict=True)
+    ]
+    frame["n"] = _without(frame["n"], [is_hidden(hidden, *key) for key in keys])
+    whole = {steps.names[0]: steps.persons(True), steps.names[1]: steps.persons(False)}
+    frame["n_arm"] = frame["arm"].map(whole)
     table = frame[frame["to"] == ""].drop(columns="to").reset_index(drop=True)
-    table["all"] = table["arm"].map({steps.names[0]: steps.persons(True), steps.names[1]: steps.persons(False)})
     columns = (
         Column("step", "Step"),
         Column("state", "Contact"),
-        Column("n", "Persons", "percent", "n/all (%)", denominator="all"),
+        Column("n", "Persons", "percent", "n/all (%)", denominator="n_arm", missing=HIDDEN),
     )
-    first = table[(table["arm"] == steps.names[0]) & (table["step"] == "Step 1")]
-    one = first.sort_values("n", ascending=False).iloc[0]
-    said = f"{steps.names[0]} first come to {str(one['state']).lower()} most often: {one['n']:,} of {one['all']:,}."
-    figure = Figure("alluvial", frame, {}, counts=("n",))
-    return Result("journey_flow", f"The first {most} contacts, to day {steps.last_day}", table, columns,
-                  ("Who has come to an end stays there. As it happened, not adjusted.",), said, figure=figure, alt=said,
-                  group_by="arm")  # fmt: skip
+    one = _largest(table[table["step"] == "Step 1"])
+    said = f"{one['arm']} first come to {str(one['state']).lower()} most often: {one['n']:,} of {one['n_arm']:,}."
+    figure = Figure("alluvial", frame, {"adjustment": "crude"}, counts=("n", "n_arm"))
+    # No number of steps in the title: disclosure control would take it for a hidden count.
+    return Result("journey_flow", f"The first contacts, step by step, to day {steps.last_day}", table, columns,
+                  _notes(hidden, "Who has come to an end stays there. As it happened, not adjusted."), said,
+                  figure=figure, alt=said, group_by="arm")  # fmt: skip
 
 
 def _wide(steps: Steps, mine: Any, most: int) -> NDArray[np.object_]:
@@ -321,19 +393,20 @@ def _wide(steps: Steps, mine: Any, most: int) -> NDArray[np.object_]:
     return wide
 
 
-def between(steps: Steps, currency: str) -> Result:
+def between(steps: Steps, currency: str, hidden: Hidden = NOTHING) -> Result:
     """Days and cost from one contact to the next, by arm."""
     import pandas as pd
 
     lines = []
     for state in (START, *_states(steps)):
         line: dict[str, Any] = {"from": state}
-        for name, (_, mine) in zip(("exposed", "comparator"), steps.arms(), strict=True):
+        for name, (arm, mine) in zip(("exposed", "comparator"), steps.arms(), strict=True):
             at = mine & (steps.before == state)
-            seen = at & ~np.isin(steps.state, (LEFT, NONE))
+            seen = at & ~np.isin(steps.state, ENDS)
             days = steps.days[seen]
             line |= {
-                f"n_{name}": int(at.sum()), f"seen_{name}": int(seen.sum()),
+                f"n_{name}": None if is_hidden(hidden, arm, "from", state) else int(at.sum()),
+                f"seen_{name}": None if is_hidden(hidden, arm, "seen", state) else int(seen.sum()),
                 f"days_{name}": float(np.median(days)) if len(days) else np.nan,
                 f"low_{name}": float(np.percentile(days, 25)) if len(days) else np.nan,
                 f"high_{name}": float(np.percentile(days, 75)) if len(days) else np.nan,
@@ -341,34 +414,39 @@ def between(steps: Steps, currency: str) -> Result:
             }  # fmt: skip
         lines.append(line)
     frame = pd.DataFrame(lines)
+    frame = frame.astype({name: "Int64" for name in map(str, frame.columns) if name.startswith(("n_", "seen_"))})
     columns = [Column("from", "From")]
     for name, head in zip(("exposed", "comparator"), steps.names, strict=True):
         columns += [
-            Column(f"n_{name}", "Steps", "count", "n", head),
-            Column(f"seen_{name}", "To another contact or death", "percent", "n/all (%)", head,
-                   denominator=f"n_{name}"),
+            Column(f"n_{name}", "Steps", "count", "n", head, missing=HIDDEN),
+            Column(f"seen_{name}", "To another contact", "percent", "n/all (%)", head, denominator=f"n_{name}",
+                   missing=HIDDEN),
             Column(f"days_{name}", "Days to it, median (quartiles)", "median", "days", head, low=f"low_{name}",
                    high=f"high_{name}", of=f"seen_{name}"),
         ]  # fmt: skip
         if np.isfinite(steps.cost).any():
             columns.append(Column(f"cost_{name}", "Cost until the next", "money", currency, head, of=f"n_{name}"))
-    said = f"To day {steps.last_day}; times are of contacts that were followed by another one or by death."
+    said = f"To day {steps.last_day}; times are of those that were followed by another contact."
     return Result("between", "From one contact to the next", frame, tuple(columns),
-                  ("Cost counts from the day of a contact up to the day before the next, or to the end of the journey.",
-                   "As it happened, not adjusted."), said)  # fmt: skip
+                  _notes(hidden, "Cost counts from the day of a contact up to the day before the next, or to the end "
+                         "of the journey.", "As it happened, not adjusted."), said)  # fmt: skip
 
 
-def variants(steps: Steps, most: int) -> Result:
-    """The most frequent journeys of so many steps, and how many take each."""
-    import pandas as pd
-
+def _ranked(steps: Steps, most: int) -> list[tuple[str, dict[str, int]]]:
+    """Every journey with its persons by arm, the most frequent first."""
     counted: dict[str, dict[str, int]] = {}
     for name, mine in steps.arms():
         for line in _wide(steps, mine, most):
-            path = [str(state) for state in line if state]
-            cut = next((i + 1 for i, state in enumerate(path) if state in ENDS), len(path))
-            counted.setdefault(" → ".join(path[:cut]), dict.fromkeys(steps.names, 0))[name] += 1
-    ordered = sorted(counted.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+            path = journey_name([str(state) for state in line])
+            counted.setdefault(path, dict.fromkeys(steps.names, 0))[name] += 1
+    return sorted(counted.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+
+
+def variants(steps: Steps, most: int, hidden: Hidden = NOTHING) -> Result:
+    """The most frequent journeys of so many steps, and how many take each."""
+    import pandas as pd
+
+    ordered = _ranked(steps, most)
     kept, rest = ordered[:MOST_VARIANTS], ordered[MOST_VARIANTS:]
     lines = [(path, n) for path, n in kept]
     if rest:
@@ -378,15 +456,14 @@ def variants(steps: Steps, most: int) -> Result:
          "all_exposed": steps.persons(True), "all_comparator": steps.persons(False)}
         for path, n in lines
     ])  # fmt: skip
+    keys = [path for path, _ in kept] + [OTHERS] * bool(rest)
+    for name, arm in zip(("n_exposed", "n_comparator"), steps.names, strict=True):
+        frame[name] = _without(frame[name], [is_hidden(hidden, arm, "path", key) for key in keys])
     columns = (
         Column("variant", f"Journey, first {most} steps"),
-        Column("n_exposed", steps.names[0], "percent", "n/all (%)", denominator="all_exposed"),
-        Column("n_comparator", steps.names[1], "percent", "n/all (%)", denominator="all_comparator"),
+        Column("n_exposed", steps.names[0], "percent", "n/all (%)", denominator="all_exposed", missing=HIDDEN),
+        Column("n_comparator", steps.names[1], "percent", "n/all (%)", denominator="all_comparator", missing=HIDDEN),
     )
-    said = (
-        f"{len(ordered):,} different journeys; the most frequent: {ordered[0][0]}."
-        if ordered
-        else "Nobody was followed."
-    )
+    said = f"{len(ordered):,} different journeys; the most frequent: {ordered[0][0]}."
     return Result("variants", "The most frequent journeys", frame, columns,
-                  ("As it happened, not adjusted.",), said)  # fmt: skip
+                  _notes(hidden, "As it happened, not adjusted."), said)  # fmt: skip

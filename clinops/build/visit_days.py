@@ -13,7 +13,7 @@ from clinops.define.windows import Window
 from clinops.errors import DataError
 from clinops.sources import omop
 
-KINDS = ("Admission", "Emergency", "Post-acute", "Office", "Telehealth", "Other outpatient")
+KINDS = ("Admission", "Emergency", "Post-acute", "Office", "Telehealth", "Other contact")
 """Kinds of contact, gravest first: of several that start on one day the gravest is the step."""
 TELEHEALTH = (5083,)
 
