@@ -295,11 +295,10 @@ def _without(counts: Any, gone: list[bool]) -> Any:
     return counts.astype("Int64").mask(np.array(gone, dtype=bool))
 
 
-def _notes(hidden: Hidden, *notes: str) -> tuple[str, ...]:
-    """The notes of an exhibit, and why some of its large counts may be missing."""
-    if any(hidden.values()):
-        return (*notes, f"{HIDDEN}: a small count here or in another exhibit could be worked out from it.")
-    return notes
+def _taken(frame: pd.DataFrame) -> tuple[tuple[int, str, str], ...]:
+    """The counts of a frame that are missing since they are not shown."""
+    counts = [str(name) for name in frame.columns if str(frame[name].dtype) == "Int64"]
+    return tuple((int(row), name, HIDDEN) for name in counts for row in np.flatnonzero(frame[name].isna()))
 
 
 def _states(steps: Steps) -> list[str]:
@@ -317,18 +316,19 @@ def transitions(steps: Steps, hidden: Hidden = NOTHING) -> Result:
     frame["n_from"] = _without(frame["n_from"], [is_hidden(hidden, arm, "from", a) for arm, a, _ in cells])
     columns = (
         Column("from", "After"), Column("to", "Comes"),
-        Column("n", "Steps", "percent", "n/all that leave (%)", denominator="n_from", missing=HIDDEN),
+        Column("n", "Steps", "percent", "n/all that leave (%)", denominator="n_from"),
     )  # fmt: skip
     first = _largest(frame[frame["from"] == START])
     said = (
         f"After the index date {first['arm']} most often come to: {str(first['to']).lower()}, "
         f"{100 * first['n'] / first['n_from']:.0f}% of {first['n_from']:,}."
     )
-    figure = Figure("transition_map", frame, {"unit": "steps", "adjustment": "crude"}, counts=("n", "n_from"))
+    figure = Figure("transition_map", frame, {"unit": "steps", "adjustment": "crude"}, counts=("n", "n_from"),
+                    hidden=_taken(frame))  # fmt: skip
     return Result(
         "transitions", f"Which contact follows which, to day {steps.last_day}", frame, columns,
-        _notes(hidden, "As it happened, not adjusted: the arms differ in more than the exposure. Of several contacts "
-               "on one day the gravest counts."), said, figure=figure, alt=said, group_by="arm",
+        ("As it happened, not adjusted: the arms differ in more than the exposure. Of several contacts on one day the "
+         "gravest counts.",), said, figure=figure, alt=said, group_by="arm", hidden=_taken(frame),
     )  # fmt: skip
 
 
@@ -370,15 +370,15 @@ def flow(steps: Steps, most: int, hidden: Hidden = NOTHING) -> Result:
     columns = (
         Column("step", "Step"),
         Column("state", "Contact"),
-        Column("n", "Persons", "percent", "n/all (%)", denominator="n_arm", missing=HIDDEN),
+        Column("n", "Persons", "percent", "n/all (%)", denominator="n_arm"),
     )
     one = _largest(table[table["step"] == "Step 1"])
     said = f"{one['arm']} first come to {str(one['state']).lower()} most often: {one['n']:,} of {one['n_arm']:,}."
-    figure = Figure("alluvial", frame, {"adjustment": "crude"}, counts=("n", "n_arm"))
+    figure = Figure("alluvial", frame, {"adjustment": "crude"}, counts=("n", "n_arm"), hidden=_taken(frame))
     # No number of steps in the title: disclosure control would take it for a hidden count.
     return Result("journey_flow", f"The first contacts, step by step, to day {steps.last_day}", table, columns,
-                  _notes(hidden, "Who has come to an end stays there. As it happened, not adjusted."), said,
-                  figure=figure, alt=said, group_by="arm")  # fmt: skip
+                  ("Who has come to an end stays there. As it happened, not adjusted.",), said,
+                  figure=figure, alt=said, group_by="arm", hidden=_taken(table))  # fmt: skip
 
 
 def _wide(steps: Steps, mine: Any, most: int) -> NDArray[np.object_]:
@@ -418,9 +418,8 @@ def between(steps: Steps, currency: str, hidden: Hidden = NOTHING) -> Result:
     columns = [Column("from", "From")]
     for name, head in zip(("exposed", "comparator"), steps.names, strict=True):
         columns += [
-            Column(f"n_{name}", "Steps", "count", "n", head, missing=HIDDEN),
-            Column(f"seen_{name}", "To another contact", "percent", "n/all (%)", head, denominator=f"n_{name}",
-                   missing=HIDDEN),
+            Column(f"n_{name}", "Steps", "count", "n", head),
+            Column(f"seen_{name}", "To another contact", "percent", "n/all (%)", head, denominator=f"n_{name}"),
             Column(f"days_{name}", "Days to it, median (quartiles)", "median", "days", head, low=f"low_{name}",
                    high=f"high_{name}", of=f"seen_{name}"),
         ]  # fmt: skip
@@ -428,8 +427,8 @@ def between(steps: Steps, currency: str, hidden: Hidden = NOTHING) -> Result:
             columns.append(Column(f"cost_{name}", "Cost until the next", "money", currency, head, of=f"n_{name}"))
     said = f"To day {steps.last_day}; times are of those that were followed by another contact."
     return Result("between", "From one contact to the next", frame, tuple(columns),
-                  _notes(hidden, "Cost counts from the day of a contact up to the day before the next, or to the end "
-                         "of the journey.", "As it happened, not adjusted."), said)  # fmt: skip
+                  ("Cost counts from the day of a contact up to the day before the next, or to the end of the journey.",
+                   "As it happened, not adjusted."), said, hidden=_taken(frame))  # fmt: skip
 
 
 def _ranked(steps: Steps, most: int) -> list[tuple[str, dict[str, int]]]:
@@ -461,9 +460,9 @@ def variants(steps: Steps, most: int, hidden: Hidden = NOTHING) -> Result:
         frame[name] = _without(frame[name], [is_hidden(hidden, arm, "path", key) for key in keys])
     columns = (
         Column("variant", f"Journey, first {most} steps"),
-        Column("n_exposed", steps.names[0], "percent", "n/all (%)", denominator="all_exposed", missing=HIDDEN),
-        Column("n_comparator", steps.names[1], "percent", "n/all (%)", denominator="all_comparator", missing=HIDDEN),
+        Column("n_exposed", steps.names[0], "percent", "n/all (%)", denominator="all_exposed"),
+        Column("n_comparator", steps.names[1], "percent", "n/all (%)", denominator="all_comparator"),
     )
     said = f"{len(ordered):,} different journeys; the most frequent: {ordered[0][0]}."
     return Result("variants", "The most frequent journeys", frame, columns,
-                  _notes(hidden, "As it happened, not adjusted."), said)  # fmt: skip
+                  ("As it happened, not adjusted.",), said, hidden=_taken(frame))  # fmt: skip

@@ -116,12 +116,13 @@ class Plan:
 def _plan(result: Result, min_cell: int, echoes: set[tuple[str, float]]) -> Plan:
     plan = Plan()
     exhibit = _exhibit(result)
-    hidden = _hidden(exhibit, min_cell, echoes, plan)
+    # What an exhibit's maker has hidden already stays hidden.
+    hidden = _texts(result.hidden) | _hidden(exhibit, min_cell, echoes, plan)
     plan.table = hidden | _derived(result.frame, result.shown, hidden, exhibit, _cut(result, exhibit, min_cell))
     if result.figure is not None:
         drawn = _drawn(result.figure, result)
         shown = _figure_columns(result.figure)
-        hidden = _hidden(drawn, min_cell, echoes | plan.echoes, plan)
+        hidden = _texts(result.figure.hidden) | _hidden(drawn, min_cell, echoes | plan.echoes, plan)
         plan.drawing = hidden | _derived(
             result.figure.data, shown, hidden, drawn, _cut(result, drawn, min_cell), only_said=True
         )
@@ -131,6 +132,10 @@ def _plan(result: Result, min_cell: int, echoes: set[tuple[str, float]]) -> Plan
             value = number_of(frame[column].iloc[row])
             plan.values |= set() if value is None else spellings(value)
     return plan
+
+
+def _texts(hidden: Iterable[tuple[int, str, str]]) -> dict[Place, str]:
+    return {(row, column): text for row, column, text in hidden}
 
 
 def _exhibit(result: Result) -> Exhibit:
