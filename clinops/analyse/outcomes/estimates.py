@@ -156,10 +156,15 @@ def hazard_rows(rows: EventRows) -> list[Row]:
 
 
 def _ratio_row(rows: EventRows, cause: int, method: str, fit: Any) -> Row:
+    from clinops.stats.normal import two_sided
+
     coef, error = float(fit.coef[0]), float(np.asarray(getattr(fit, "se", np.nan)).ravel()[0])
     low, high = (float(np.ravel(end)[0]) for end in fit.interval(LEVEL))
     finite = bool(np.isfinite(coef))
-    p, note = float(fit.p_values[0]), _empty(rows) or fit.note.replace("column 0: ", "")
+    if error == 0:  # as where the two persons that there are have it on one day
+        error = low = high = np.nan
+    p = two_sided(coef / error) if error > 0 else np.nan
+    note = _empty(rows) or fit.note.replace("column 0: ", "")
     if np.isinf(coef) and rows.plain and hasattr(fit, "score_test_of"):
         p, note = (
             fit.score_test_of([0])[2],
@@ -170,7 +175,7 @@ def _ratio_row(rows: EventRows, cause: int, method: str, fit: Any) -> Row:
         period=f"to day {rows.horizon:g}", estimate=float(np.exp(coef)) if finite else np.nan, std_error=error,
         conf_low=float(np.exp(low)), conf_high=float(np.exp(high)), p_value=p,
         se_kind=_kind(fit.se_kind, rows),
-        note=note or (None if finite else "not estimable"),
+        note=note or (None if finite and error > 0 else "no standard error from so few persons"),
     )  # fmt: skip
 
 
