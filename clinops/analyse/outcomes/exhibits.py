@@ -35,7 +35,7 @@ def happened(rows: EventRows) -> Result:
         first, every = int((rows.cause[at] == EVENT).sum()), int(rows.count[at].sum())
         lines.append({
             "arm": rows.names[i], "n": int(at.sum()), "first": first, "death": int((rows.cause[at] == DEATH).sum()),
-            "years": years, "all": every, "whole": whole,
+            "years": years, "all": every,
             "rate": 1000 * every / whole if whole > 0 else np.nan,
             "median": float(np.median(rows.end[at])) if at.any() else np.nan,
         })  # fmt: skip
