@@ -155,8 +155,8 @@ def test_persons_are_told_from_the_smallest_count_on(n: int, said: str) -> None:
 @pytest.mark.parametrize(
     ("effect", "unit"),
     [
-        ("Days at home", "day at home"), ("Emergency visits", "event averted (emergency visits)"), ("Death", "death averted"),
-        ("Unheard of", "unit of effect"), ("", "unit of effect"),
+        ("Days at home", "day at home"), ("Emergency visits", "event averted (emergency visits)"),
+        ("Death", "death averted"), ("Unheard of", "unit of effect"), ("", "unit of effect"),
     ],
 )  # fmt: skip
 def test_the_unit_of_the_effect(effect: str, unit: str) -> None:
