@@ -110,6 +110,15 @@ def test_a_flow_is_hidden_with_what_flows_into_its_state() -> None:
     assert gone & {5, 7}, "57 - 50 gives 7 away"
 
 
+def test_counts_hidden_before_they_came_here_print_what_they_are_said_to() -> None:
+    rows = (*TINY[:3], ("2", "B", "", 70), ("2", "C", "", NAN))
+    assert "\u2013" in texts(journey(*rows))
+    assert "A state or flow whose count is not known has no width of its own." in whole(journey(*rows))
+    said = whole(journey(*rows, missing="hidden"))
+    assert "C hidden" in said
+    assert "States and flows of too few persons to show (hidden)" in said
+
+
 def test_names_that_do_not_fit_beside_the_bars_go_by_number() -> None:
     shown = texts(cases.journeys(), width=3.4)
     assert {"2 Rehabilitation", "6 Other"} <= set(shown)

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from clinops.errors import DataError, ParameterError
 from clinops.render import figures
 from clinops.render.figures import heat
+from clinops.render.figures.values import alike
 from clinops.results.disclosure import protect
 from clinops.results.result import Figure, Result
 from tests.render import outcome_figures as cases
@@ -84,6 +85,15 @@ def test_hidden_transitions_are_hatched_and_never_solved() -> None:
     assert "Too few to show (<11" in whole(out)
 
 
+def test_a_count_that_is_not_known_has_a_dash_or_what_it_is_said_to_be() -> None:
+    figure = changed(cases.transitions(), {(1, "n"): NAN, (1, "share"): NAN})
+    assert "\u2013" in texts(figure)
+    assert "Too few" not in whole(figure)
+    gone = changed(figure, {}, missing="hidden")
+    assert "hidden" in texts(gone)
+    assert "Too few to show (hidden)" in texts(gone)
+
+
 def many(n: int) -> Figure:
     states = [f"State of care {i + 1}" for i in range(n)]
     cells = [(a, b, 1_000 + i * n + j) for i, a in enumerate(states) for j, b in enumerate(states)]
@@ -153,6 +163,14 @@ def test_hidden_days_are_hatched_and_said() -> None:
     assert len([p for p in fields(out) if p.get_hatch()]) >= 2
     assert "Too few to show (<11" in whole(out)
     assert not {"3", "4", "5"} & set(texts(out)), "the ends of the key are of what is shown"
+
+
+def test_ticks_have_the_same_decimals() -> None:
+    assert alike(["0%", "2.5%", "5%", "10%"]) == ["0%", "2.5%", "5.0%", "10.0%"]
+    assert alike(["$0", "$0.25", "$1,000"]) == ["$0", "$0.25", "$1,000.00"]
+    assert alike(["\u22121", "0", "1"]) == ["\u22121", "0", "1"]
+    assert alike(["0.05", "0.1"]) == ["0.05", "0.10"]
+    assert alike([]) == []
 
 
 # -- Control chart -----------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from clinops.render.figures.values import (
     sentence_case,
     shares,
     unseen,
+    unseen_or,
     words,
 )  # fmt: skip
 
@@ -64,10 +65,10 @@ def _field(sheet: Sheet, x: float, y: float, width: float, height: float, cell: 
     """Draw a field; its lines are centred, those after the first small."""
     if cell.hidden:
         sheet.box(x, y, width, height, **HIDDEN_LOOK)
-    elif math.isfinite(cell.depth):
-        sheet.box(x, y, width, height, facecolor=shade(cell.depth), edgecolor="white", linewidth=0.7)
+    elif not math.isfinite(cell.depth):
+        sheet.box(x, y, width, height, edgecolor=style.RULE, linewidth=0.5)
     else:
-        return
+        sheet.box(x, y, width, height, facecolor=shade(cell.depth), edgecolor="white", linewidth=0.7)
     tall = sum(height_of(line, SMALL if i == 0 else TINY) for i, line in enumerate(cell.lines))
     top = y + (height - tall) / 2
     ink = "white" if cell.depth > DARK and not cell.hidden else style.INK
@@ -139,11 +140,12 @@ def transition_map(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]
         sheet.nothing(f"every count is too small to show ({hidden})." if hidden else "no count is known.")
         return
     most = _round_up(float(np.nanmax(share, initial=0.01)))
-    maps = _maps(frame, share, most)
+    missing = str(options.get("missing") or "")
+    maps = _maps(frame, share, most, missing)
     into = list(dict.fromkeys(name for name in labels(frame, "to")))
     states = [*dict.fromkeys((*labels(frame, "from"), *into))]
     unit = str(options.get("unit") or "transitions")
-    _scale(sheet, f"Share of the {unit} from a state", ("0%", percent_tick(most)), hidden)
+    _scale(sheet, f"Share of the {unit} from a state", ("0%", percent_tick(most)), unseen_or(frame, "n", missing))
     across = 2 if not sheet.narrow and len(maps) > 1 else 1
     while True:
         room = (sheet.body - 0.3 * (across - 1)) / across
@@ -183,10 +185,11 @@ def _round_up(most: float) -> float:
     return next((step for step in (0.05, 0.1, 0.2, 0.25, 0.4, 0.5, 0.6, 0.8, 1.0) if most <= step + 1e-9), 1.0)
 
 
-def _maps(frame: pd.DataFrame, share: Floats, most: float) -> list[_Map]:
+def _maps(frame: pd.DataFrame, share: Floats, most: float, missing: str) -> list[_Map]:
     arms, left, into = words(frame, "arm"), labels(frame, "from"), labels(frame, "to")
-    n, leaving = counts(frame, "n"), counts(frame, "n_from")
+    n, leaving = ([missing or c if c == say.DASH else c for c in counts(frame, column)] for column in ("n", "n_from"))
     gone = [bool(a or b) for a, b in zip(printed(frame, "n"), printed(frame, "share"), strict=True)]
+    gone = [a or (bool(missing) and not math.isfinite(b)) for a, b in zip(gone, finite(frame, "n"), strict=True)]
     of = finite(frame, "n_from")
     found = []
     for arm in dict.fromkeys(arms):
@@ -230,7 +233,7 @@ def _transitions(sheet: Sheet, one: _Map, into: Sequence[str], grid: _Grid, left
     y = sheet.take(tall + 0.04)
     for j, head in enumerate(grid.heads):
         x = left + grid.names + (j + 0.5) * grid.width
-        sheet.text(x, y + tall - height_of(head, SMALL), head, SMALL, weight="bold", ha="center")
+        sheet.text(x, y + tall - 0.035, head, SMALL, weight="bold", ha="center", va="baseline")
     for row, leaving in zip(one.rows, one.leaving, strict=True):
         name = f"{grid.number[row]} {row}" if grid.number else row
         lines = even(name or "State without a name", grid.names - 0.1)

@@ -35,6 +35,7 @@ from clinops.render.figures.sheet import Sheet
 from clinops.render.figures.values import (
     NOT_SHOWN,
     Floats,
+    alike,
     finite,
     labels,
     linear_ticks,
@@ -214,7 +215,8 @@ def _plots(
     stacked = bool(options.get("stacked"))
     ticks_y = [linear_ticks(0, panel.top, 6 if len(panels) == 1 else 5) for panel in panels]
     names = [curve.arm.name for panel in panels for curve in panel.curves]
-    place = share_out(sheet, names, rows, [measure.tick(t) for ticks in ticks_y for t in ticks])
+    texts_y = [alike([measure.tick(t) for t in ticks]) for ticks in ticks_y]
+    place = share_out(sheet, names, rows, [text for texts in texts_y for text in texts])
     if stacked:
         place = replace(place, width=sheet.right - place.left - 0.12)
         causes = list(dict.fromkeys(name for curve in panels[0].curves for name in labels(curve.arm.rows, "cause")))
@@ -232,7 +234,7 @@ def _plots(
             _draw(axes, curve, _layer(n) if stacked else None)
         axes.set_xlim(0, horizon)
         axes.set_ylim(0, panel.top)
-        axes.set_yticks(ys, [measure.tick(t) for t in ys])
+        axes.set_yticks(ys, texts_y[i])
         axes.set_xticks(ticks, [plain(t) if i == len(panels) - 1 else "" for t in ticks])
         if not stacked:
             _names(sheet, panel, place, height)

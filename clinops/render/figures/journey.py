@@ -27,6 +27,7 @@ from clinops.render.figures.values import (
     printed,
     sentence_case,
     unseen,
+    unseen_or,
     words,
 )  # fmt: skip
 
@@ -98,7 +99,7 @@ def alluvial(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> N
     small = _small(frame, n, node, float(options.get("least", LEAST)))
     states = [s for s in dict.fromkeys(labels(frame, "state")) if s not in small] + ([OTHER] if small else [])
     steps = list(dict.fromkeys(step for step, at in zip(labels(frame, "step"), node, strict=True) if at))
-    journeys = _journeys(frame, n, small)
+    journeys = _journeys(frame, n, small, str(options.get("missing") or say.DASH))
     across = 2 if len(journeys) > 1 and sheet.body / (2 * len(steps)) >= 1.1 else 1
     gutter = 0.25
     room = (sheet.body - gutter * (across - 1)) / across
@@ -116,7 +117,7 @@ def alluvial(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> N
             _journey(sheet, journey, steps, plan, sheet.left + i * (room + gutter), room)
             ends.append(sheet.y)
         sheet.y = max(ends)
-    foot(sheet, options, bands=False, also=_said(frame, small, hidden, node, options))
+    foot(sheet, options, bands=False, also=_said(frame, small, options))
 
 
 def _small(frame: pd.DataFrame, n: Floats, node: Any, least: float) -> list[str]:
@@ -152,7 +153,7 @@ def _wholes(frame: pd.DataFrame, n: Floats, node: Any) -> dict[str, float]:
     return wholes
 
 
-def _journeys(frame: pd.DataFrame, n: Floats, small: Sequence[str]) -> list[_Journey]:
+def _journeys(frame: pd.DataFrame, n: Floats, small: Sequence[str], missing: str) -> list[_Journey]:
     arms, steps = words(frame, "arm"), labels(frame, "step")
     states, into = ([OTHER if s in small else s for s in labels(frame, c)] for c in ("state", "to"))
     gone, said = printed(frame, "n"), counts(frame, "n")
@@ -170,9 +171,7 @@ def _journeys(frame: pd.DataFrame, n: Floats, small: Sequence[str]) -> list[_Jou
         nodes: dict[tuple[str, str], _Node] = {}
         for place, at in parts.items():
             count = float(sum(n[i] for i in at))
-            text = say.number(count) if math.isfinite(count) else said[at[0]] if len(at) == 1 else ""
-            if not text:
-                text = "not shown" if any(gone[i] for i in at) else say.DASH
+            text = say.number(count) if math.isfinite(count) else said[at[0]] if gone[at[0]] else missing
             nodes[place] = _Node(count, text, count / wholes[arm] if wholes[arm] > 0 else math.nan)
         found.append(_Journey(arm, nodes, flows, wholes[arm]))
     return found
@@ -278,16 +277,17 @@ def _ribbon(
     )
 
 
-def _said(frame: pd.DataFrame, small: Sequence[str], hidden: str, node: Any, options: Mapping[str, Any]) -> list[str]:
+def _said(frame: pd.DataFrame, small: Sequence[str], options: Mapping[str, Any]) -> list[str]:
     notes = ["Shares are of the persons of the arm."]
     if small:
         least = say.percent(float(options.get("least", LEAST)), 0)
         notes.append(f"{OTHER}, each below {least} at every step: {', '.join(small)}.")
+    missing = str(options.get("missing") or "")
+    hidden = unseen_or(frame, "n", missing)
     if hidden:
         notes.append(f"States and flows of too few persons to show ({hidden}) have no width of their own.")
-    unknown_flows = ~np.isfinite(finite(frame, "n")) & ~node
-    if unknown_flows.any() and not hidden:
-        notes.append("Flows that are not known are not drawn.")
+    elif not np.isfinite(finite(frame, "n")).all():
+        notes.append("A state or flow whose count is not known has no width of its own.")
     return notes
 
 

@@ -29,6 +29,7 @@ from clinops.render.figures.curves import (
 from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, clip, height_of, width_of, wrap
 from clinops.render.figures.values import (
     Floats,
+    alike,
     currency_of,
     digits_for,
     finite,
@@ -143,7 +144,7 @@ def _writer(series: _Series, options: Mapping[str, Any]) -> Callable[[float], st
     every = np.concatenate([series.value, series.centre, series.low, series.high])
     digits = digits_for(every)
     if options.get("chart") == "p":
-        return lambda v: say.percent(v, 1)
+        return lambda v: say.percent(v, 1 if np.nanmax(every, initial=0.0) >= 0.02 else 2)
     return lambda v: say.money(v, currency, min(digits, 2)) if currency else say.number(v, digits)
 
 
@@ -201,7 +202,7 @@ def _plot(
         axes.plot(series.x[at], series.value[at], **BROKEN, marker=marker, zorder=3)
     axes.set_ylim(low, high)
     ticks = linear_ticks(low, high, 6 if series.height == HEIGHT else 5 if series.height == LOWER else 4)
-    axes.set_yticks(ticks, [_plain_or(write, t, ticks) for t in ticks])
+    axes.set_yticks(ticks, alike([_plain_or(write, t) for t in ticks]))
     texts = _texts(series, write)
     ends = [_last(v) for v in (series.centre, series.low, series.high)]
     drawn = [(text, end) for text, end in zip(texts, ends, strict=True) if text]
@@ -211,7 +212,7 @@ def _plot(
         sheet.text(x, sheet.y - series.height + middle, drawn[i][0], SMALL, va="center")
 
 
-def _plain_or(write: Callable[[float], str], tick: float, ticks: Sequence[float]) -> str:
+def _plain_or(write: Callable[[float], str], tick: float) -> str:
     """Return a tick with the sign of its unit, and no more decimals than ticks need."""
     text = write(tick)
     if text.endswith("%"):
@@ -305,7 +306,7 @@ def funnel_plot(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
         raise ParameterError(unknown("scale of a funnel plot", percent, ("percent", "number")))
     tick = percent_tick if percent == "percent" else plain
     ticks_y = linear_ticks(low, high, 6)
-    left = sheet.left + max(width_of(tick(t), SMALL) for t in ticks_y) * SLACK + 0.1
+    left = sheet.left + max(width_of(text, SMALL) for text in alike([tick(t) for t in ticks_y])) * SLACK + 0.1
     names = [labels(frame, "label")[i] or "Unit without a name" for i in order]
     room = min(max((width_of(name, SMALL) for name in names), default=0.0) * SLACK + 0.34,
                sheet.body * 0.34) if names else 0.1  # fmt: skip
@@ -318,7 +319,7 @@ def funnel_plot(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
             axes.plot(n[at], value[at], **look, zorder=3, clip_on=False)
     axes.set_xlim(0, right)
     axes.set_ylim(low, high)
-    axes.set_yticks(ticks_y, [tick(t) for t in ticks_y])
+    axes.set_yticks(ticks_y, alike([tick(t) for t in ticks_y]))
     _leaders(sheet, place, [(n[i] / right, (high - value[i]) / (high - low)) for i in order], names)
 
     def across(v: float) -> float:

@@ -102,6 +102,16 @@ def unseen(frame: pd.DataFrame, *columns: str) -> str:
     return " or ".join(sorted(texts))
 
 
+def unseen_or(frame: pd.DataFrame, column: str, missing: str) -> str:
+    """Return `unseen` of a column, with what is said of its counts that were taken away before they came here."""
+    lost = any(
+        not text and not math.isfinite(v)
+        for text, v in zip(printed(frame, column), numbers(frame, column), strict=True)
+    )
+    texts = [*unseen(frame, column).split(" or "), missing if lost else ""]
+    return " or ".join(dict.fromkeys(filter(None, texts)))
+
+
 def plain(value: float) -> str:
     """Return a tick as a plain number: "1,200", "0.5", "−20"; never a power."""
     text = f"{abs(value):,.10f}".rstrip("0").rstrip(".")
@@ -111,6 +121,20 @@ def plain(value: float) -> str:
 def percent_tick(value: float) -> str:
     """Return a share as a tick: 0.05 is "5%"."""
     return plain(round(100 * value, 8)) + "%"
+
+
+def alike(texts: Sequence[str]) -> list[str]:
+    """Return ticks with the same number of decimals, but for zero: "0%", "2.5%", "5.0%"."""
+    decimals = [len(re.sub(r"^[^.]*\.?", "", re.sub(r"\D+$", "", text))) for text in texts]
+    most = max(decimals, default=0)
+    padded = []
+    for text, found in zip(texts, decimals, strict=True):
+        end = re.search(r"\D*$", text)
+        at = end.start() if end else len(text)
+        zero = not re.search("[1-9]", text)
+        more = ("" if found else ".") + "0" * (most - found) if most > found and not zero else ""
+        padded.append(text[:at] + more + text[at:])
+    return padded
 
 
 def currency_of(unit: str) -> str:
