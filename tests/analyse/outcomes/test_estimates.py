@@ -360,7 +360,7 @@ PERSON = st.builds(
 ARM = st.lists(PERSON, min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(ARM, ARM, st.randoms(use_true_random=False))
 def test_any_arms_give_estimates_or_notes_whatever_the_order(exposed: Any, comparator: Any, draw: Any) -> None:
     frame = every_row(rows(exposed, comparator), 30, 100)  # the schema refuses a gap without a note
