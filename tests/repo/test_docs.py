@@ -13,7 +13,10 @@ import pytest
 
 from clinops.analyse import profile, quality
 from clinops.analyse.checks import FOLLOW_UP_GAP
+from clinops.analyse.costs import care as costs
 from clinops.analyse.effects import SCALES
+from clinops.analyse.outcomes import facade as outcomes
+from clinops.analyse.trial import facade as trial
 from clinops.analyse.verdict import DECISIVE
 from clinops.define.lint import ERRORS, WARNINGS
 from clinops.define.protocol import Protocol
@@ -161,6 +164,43 @@ def test_thresholds_are_those_of_the_code() -> None:
 def test_the_exhibits_of_the_other_reports_are_named(numbers: dict[str, str]) -> None:
     text = document("report.md")
     assert [name for name, number in numbers.items() if f"`{name}` ({number.lower()}" not in text] == []
+
+
+def numbered(text: str) -> dict[str, set[str]]:
+    """Return what stands in backquotes in the row of each number; "Tables 2, 3" are two."""
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        first, _, rest = line.removeprefix("| ").partition(" | ")
+        for kind, some in re.findall(r"(Table|Figure)s? ((?:\d+[a-z]?(?:, )?)+)", first):
+            for number in re.findall(r"\d+[a-z]?", some):
+                assert f"{kind} {number}" not in found, f"{kind} {number} stands twice"
+                found[f"{kind} {number}"] = set(re.findall(r"`(\w+)`", rest))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "numbers"),
+    [("outcomes.md", outcomes.NUMBERS), ("costs.md", costs.NUMBERS), ("trial.md", trial.NUMBERS)],
+    ids=["outcomes", "costs", "trial"],
+)
+def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, numbers: dict[str, str]) -> None:
+    rows = numbered(re.split(r"\n## (?:The exhibits|Exhibits)\n", document(page))[1].partition("\n## ")[0])
+    assert {name: number for name, number in numbers.items() if name not in rows.get(number, ())} == {}
+    assert sorted(set(rows) - set(numbers.values())) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "shows"), [("outcomes.md", "one", outcomes.Outcome), ("costs.md", "costs", costs.CostOfCare)]
+)
+def test_what_a_page_says_shows_an_exhibit_is_there(page: str, name: str, shows: type) -> None:
+    said = re.findall(rf"`{name}\.(\w+)", document(page))
+    assert said and [one for one in said if not hasattr(shows, one)] == []
+
+
+def test_numbers_of_a_row_are_read_one_by_one() -> None:
+    assert numbered("| Tables 2, 3 | `one`, `two` |\n| Table 4a, Figure 2 | x | `b` |") == {
+        "Table 2": {"one", "two"}, "Table 3": {"one", "two"}, "Table 4a": {"b"}, "Figure 2": {"b"},
+    }  # fmt: skip
 
 
 def test_verdicts_checks_and_lint_rules_are_named() -> None:

@@ -14,7 +14,7 @@ from clinops.analyse.outcomes.rows import EventRows
 from clinops.results.disclosure import protect
 from clinops.results.result import Result
 from tests.analyse.outcomes.support import One, every_row, rows, some
-from tests.analyse.outcomes.test_estimates import FIVE, OTHERS, WATCHED, WATCHED_0
+from tests.analyse.outcomes.test_estimates import FIVE, OTHERS, WATCHED_0
 
 MARKS = (50.0, 100.0)
 
@@ -74,7 +74,7 @@ def test_long_curves_are_thinned_and_keep_their_end() -> None:
 
 def test_every_exhibit_prints_and_draws_whatever_happened() -> None:
     dead, alive = [One(9 + i, dies=True) for i in range(12)], [One(100)] * 12
-    for arms in ((WATCHED, WATCHED_0), (alive, WATCHED_0), (alive, alive), (dead, dead), ([One(0)] * 3, WATCHED_0)):
+    for arms in ((alive, WATCHED_0), (dead, dead), ([One(0)] * 3, WATCHED_0)):
         for one in protect(every(rows(*arms))):
             text = str(one)
             assert one._repr_html_() and not re.search(r"\b(nan|inf|None)\b", text), text
