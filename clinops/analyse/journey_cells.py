@@ -73,13 +73,21 @@ class Joint:
         count at a time, which here takes a hundred times longer.)
         """
         values = self.cells.values
-        gone = {i for i, n in enumerate(values) if core.small(n, self.min_cell) or not self.cells.printed[i]}
-        while leaking := self._solved(gone)[:1] or core.leaks(self.cells, gone, self.min_cell):
-            more = self._more(leaking, gone)
-            if not more:  # nothing is left to hide: what leaks is known from zeros alone
+        kept = {i for i, n in enumerate(values) if core.small(n, self.min_cell) or not self.cells.printed[i]}
+        gone = set(kept)
+        while leaking := self._leaks(gone):
+            more = self._cheapest(leaking, gone)
+            if more is None:  # nothing is left to hide: what leaks is known from zeros alone
                 break
-            gone |= more
+            gone.add(more)
+        else:
+            for cell in sorted(gone - kept, key=lambda c: (-self.cells.costs[c], c)):
+                if not self._leaks(gone - {cell}):
+                    gone.remove(cell)
         return {key for key, cell in self.at.items() if cell in gone and values[cell] >= self.min_cell}
+
+    def _leaks(self, gone: set[int]) -> list[int]:
+        return self._solved(gone) or core.leaks(self.cells, gone, self.min_cell)
 
     def _solved(self, gone: set[int]) -> list[int]:
         """Hidden counts that are sums and differences of shown ones: those that no null vector of the sums moves."""
@@ -98,18 +106,16 @@ class Joint:
     def _secret(self, cell: int) -> bool:
         return self.cells.printed[cell] or core.small(self.cells.values[cell], self.min_cell)
 
-    def _more(self, leaking: Sequence[int], gone: set[int]) -> set[int]:
-        """The cheapest shown count beside each leaking one, where it stands alone first."""
-        more: set[int] = set()
-        for cell in leaking:
-            touched = [[c for c, _ in terms] for terms in self.cells.sums if any(c == cell for c, _ in terms)]
-            alone = [part for part in touched if sum(c in gone for c in part) == 1]
-            for pool in (alone, touched, [range(len(self.cells.values))]):
-                free = {c for part in pool for c in part if c not in gone and self.cells.values[c] > 0}
-                if free:
-                    more.add(min(free, key=lambda c: (self.cells.costs[c], c)))
-                    break
-        return more
+    def _cheapest(self, leaking: Sequence[int], gone: set[int]) -> int | None:
+        """The cheapest shown count of a sum in which a leaking one stands alone, else farther off; never an arm."""
+        touched = [[c for c, _ in terms] for terms in self.cells.sums if any(c in leaking for c, _ in terms)]
+        alone = [part for part in touched if sum(c in gone for c in part) == 1]
+        for pool in (alone, touched, [range(len(self.cells.values))]):
+            free = {c for part in pool for c in part if c not in gone and self.cells.values[c] > 0}
+            free -= {self.at["all",]}
+            if free:
+                return min(free, key=lambda c: (self.cells.costs[c], c))
+        return None
 
     def _cell(self, key: Key, count: int, cost: float | None = None) -> int:
         """Return the cell of a count, made the first time."""

@@ -166,8 +166,8 @@ def test_steps_beyond_the_flow_count_in_the_transitions() -> None:
 
 
 @cache
-def crowd_hidden(seed: int = 3) -> Any:
-    return hidden_counts(crowd(seed), 3, 11)
+def crowd_hidden() -> Any:
+    return hidden_counts(crowd(), 3, 11)
 
 
 def results(found: Steps, most: int = 3, min_cell: int = 11, hidden: Any = None) -> tuple[Result, ...]:
@@ -246,9 +246,9 @@ def test_the_long_table_hides_what_the_exhibits_hide() -> None:
 
 
 @cache
-def crowd(seed: int = 3, people: int = 400) -> Steps:
+def crowd(people: int = 400) -> Steps:
     """Many persons with a few rare contacts, deaths and early ends."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(3)
     kinds = np.array([F, T, E, A])
     group = []
     for i in range(people):
@@ -287,14 +287,13 @@ def printed(shown: Sequence[Result]) -> dict[tuple[Any, ...], float | None]:
     return out
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_no_small_count_can_be_solved_from_all_exhibits_together(seed: int) -> None:
+def test_no_small_count_can_be_solved_from_all_exhibits_together() -> None:
     """The reader's unknowns are whole journeys of three steps and transitions; what is shown are sums of them.
 
     A small count is safe where it is no linear combination of what is shown.
     """
-    found = crowd(seed)
-    shown = printed(results(found, hidden=crowd_hidden(seed)))
+    found = crowd()
+    shown = printed(results(found, hidden=crowd_hidden()))
     for arm, mine in found.arms():
         lines = [tuple(line) for line in made._wide(found, mine, 3)]
         pairs = list(zip(found.before[mine], found.state[mine], strict=True))

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from clinops.analyse import profile, quality
+from clinops.analyse import journey, profile, quality
 from clinops.analyse.checks import FOLLOW_UP_GAP
 from clinops.analyse.costs import care as costs
 from clinops.analyse.effects import SCALES
@@ -180,8 +180,13 @@ def numbered(text: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(
     ("page", "numbers"),
-    [("outcomes.md", outcomes.NUMBERS), ("costs.md", costs.NUMBERS), ("trial.md", trial.NUMBERS)],
-    ids=["outcomes", "costs", "trial"],
+    [
+        ("outcomes.md", outcomes.NUMBERS),
+        ("costs.md", costs.NUMBERS),
+        ("journey.md", journey.NUMBERS),
+        ("trial.md", trial.NUMBERS),
+    ],
+    ids=["outcomes", "costs", "journey", "trial"],
 )
 def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, numbers: dict[str, str]) -> None:
     rows = numbered(re.split(r"\n## (?:The exhibits|Exhibits)\n", document(page))[1].partition("\n## ")[0])
@@ -190,7 +195,12 @@ def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, n
 
 
 @pytest.mark.parametrize(
-    ("page", "name", "shows"), [("outcomes.md", "one", outcomes.Outcome), ("costs.md", "costs", costs.CostOfCare)]
+    ("page", "name", "shows"),
+    [
+        ("outcomes.md", "one", outcomes.Outcome),
+        ("costs.md", "costs", costs.CostOfCare),
+        ("journey.md", "journey", journey.Journey),
+    ],
 )
 def test_what_a_page_says_shows_an_exhibit_is_there(page: str, name: str, shows: type) -> None:
     said = re.findall(rf"`{name}\.(\w+)", document(page))
