@@ -87,6 +87,8 @@ class Joint:
         return {key for key, cell in self.at.items() if cell in gone and values[cell] >= self.min_cell}
 
     def _leaks(self, gone: set[int]) -> list[int]:
+        if not gone:
+            return []
         return self._solved(gone) or core.leaks(self.cells, gone, self.min_cell)
 
     def _solved(self, gone: set[int]) -> list[int]:

@@ -213,6 +213,11 @@ def small_arm() -> Steps:
     return steps(offered + [(0, {5: F}, 365, NAN)] * 40 + [(0, {}, 365, NAN)] * 60, costs=[(0, 5, 777.0)])
 
 
+def test_where_every_count_may_be_shown_none_is_hidden() -> None:
+    assert hidden_counts(small_arm(), 3, 1) == {"Offered": set(), "Not offered": set()}
+    assert not any(one.hidden for one in results(small_arm(), min_cell=1))
+
+
 def test_an_arm_of_five_is_hidden_everywhere() -> None:
     for one in results(small_arm()):
         parts = [(one.frame, one.hidden)] + ([(one.figure.data, one.figure.hidden)] if one.figure else [])

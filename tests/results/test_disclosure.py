@@ -40,6 +40,16 @@ def test_small_counts_go_with_what_is_made_of_them_and_zero_stays() -> None:
     assert "7/100" not in str(safe)
 
 
+def test_what_its_maker_has_hidden_prints_as_hidden_with_what_is_made_of_it() -> None:
+    made = events([("a", 40, 100), ("b", 50, 100)])
+    frame = made.frame.astype({"events": "Int64"})
+    frame.loc[0, "events"] = pd.NA
+    safe = protect(made.with_(frame=frame, hidden=((0, "events", "hidden"),)))
+    assert printed(safe, "events") == ["hidden", "50"]
+    assert safe.frame["risk"].isna().tolist() == [True, False]
+    assert "hidden: not shown" in safe.notes[-1] and "40" not in str(safe)
+
+
 @pytest.mark.parametrize(("count", "shown"), [(1, "<11"), (10, "<11"), (11, "11")])
 def test_the_limits_of_small(count: int, shown: str) -> None:
     assert printed(protect(events([("a", count, 1000)])), "events") == [shown]
