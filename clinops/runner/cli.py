@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,9 @@ def _guarded(options: argparse.Namespace) -> int:
 
     try:
         refuse_clash()
-        return options.command(options)
+        code: int = options.command(options)
+        sys.stdout.flush()
+        return code
     except RunFailed as problem:
         say(f"clinops: {problem}")
         return FAILED
@@ -41,6 +45,9 @@ def _guarded(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("clinops: interrupted")
         return FAILED
+    except BrokenPipeError:  # who reads, such as `head`, has seen enough; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
 
 
 # --- the commands --------------------------------------------------------------------------------

@@ -136,3 +136,14 @@ def test_a_distribution_of_the_very_name_counts_even_without_files(tmp_path: Pat
 def test_passwords_are_taken_out_and_nothing_else(text: str, expected: str) -> None:
     assert scrub(text) == expected
     assert holds_secret([text]) == (text != expected)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """`clinops list | head -1`: the pipe is closed long before the list is written."""
+    command = [sys.executable, "-m", "clinops", "list"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        said = running.stderr.read()
+        assert running.wait(timeout=60) == 0 and said == ""
