@@ -15,6 +15,7 @@ from clinops.define.care import FLAGS, HOSPITAL_WIDE, PLAIN, SETS, ReadmissionRu
 from clinops.errors import DefinitionError
 from clinops.results.disclosure import protect
 from clinops.stats.rates import proportion
+from clinops.worlds import write
 from tests.conftest import tiny
 from tests.repo.files import ROOT
 from tests.spec.test_readmissions import always, case_c004, observed, planned_tables, stay
@@ -138,8 +139,9 @@ def test_the_page_names_every_rule_and_flag():
         assert (row[3].strip() == "yes", bool(row[4].strip())) == (name in PLAIN, name in HOSPITAL_WIDE)
 
 
-def test_the_examples_of_the_page_run(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+    write(tmp_path / "data" / "demo", persons=1000, seed=7)  # a clean clone has no data/demo
+    monkeypatch.chdir(tmp_path)
     names = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(compile(block, "care_measures.md", "exec"), names)

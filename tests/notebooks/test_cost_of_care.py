@@ -271,7 +271,8 @@ def test_flat_claims_and_a_file_of_persons(run: Run, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_impossible_parameters_stop_before_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: str, said: str
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: str, said: str
 ) -> None:
-    assert main(["run", str(NOTEBOOK), "-p", name, value, "--out", str(tmp_path), "--run-id", "x"]) == 2
+    records = ["-p", "source", str(world / "omop"), "-p", "truth", str(world / "truth.parquet")]
+    assert main(["run", str(NOTEBOOK), *records, "-p", name, value, "--out", str(tmp_path), "--run-id", "x"]) == 2
     assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
