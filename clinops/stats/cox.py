@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, ParameterError, unknown
+from clinops.stats.covariates import Columns, design_matrix
 from clinops.stats.cox_likelihood import (
     Maximum,
     PartialLikelihood,
@@ -18,7 +19,7 @@ from clinops.stats.cox_likelihood import (
     partial_likelihood,
 )
 from clinops.stats.normal import chi2_tail, z_value
-from clinops.stats.risk_sets import Bools, Floats, Ints, RiskSets, Spells, risk_sets, spells
+from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, risk_sets, spells
 from clinops.stats.survival import kaplan_meier
 
 
@@ -96,7 +97,7 @@ class CoxFit:
     converged: bool
     note: str
     state: State = field(repr=False, compare=False)
-    columns: _Columns = field(repr=False, compare=False)
+    columns: Columns = field(repr=False, compare=False)
 
     @property
     def se(self) -> Floats:
@@ -274,13 +275,13 @@ def cox(
     if ties not in ("efron", "breslow"):
         raise ParameterError(unknown("tie rule", ties, ("efron", "breslow")))
     rows = spells(exit, event, entry=entry, weights=weights, strata=strata, cluster=cluster)
-    design = _design(X, rows)
+    design = design_matrix(X, rows)
     begin = np.zeros(design.shape[1]) if start is None else np.asarray(start, dtype=np.float64)
     if begin.shape != (design.shape[1],):
         raise DataError(
             f"start has the shape {begin.shape}; it must have one value for each of {design.shape[1]} columns."
         )
-    columns = _columns(design, rows)
+    columns = Columns.of(design, rows.weight > 0)
     likelihood = partial_likelihood(rows, columns.scaled(design), efron=ties == "efron")
     at_zero = likelihood.at(np.zeros(design.shape[1]))
     assert at_zero is not None, "at zero every predictor is zero"
@@ -294,69 +295,12 @@ def cox(
     return _report(best, columns, likelihood.at(np.zeros(int(columns.used.sum()))), kind, ties)
 
 
-def _design(X: ArrayLike, rows: Spells) -> Floats:
-    values = np.asarray(X, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) != len(rows.kept):
-        raise DataError(f"X has the shape {values.shape}; it must have {len(rows.kept)} rows, as exit has.")
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"X has {int((~np.isfinite(values)).any(axis=1).sum())} rows with missing or infinite values; "
-            "drop or complete them, and count them, before the analysis."
-        )
-    return np.asarray(values[rows.kept], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """How the p columns given became those of the likelihood: centred, scaled, some left out, some endless."""
-
-    centre: Floats
-    scale: Floats
-    used: Bools
-    endless: Floats
-    settled: bool = True
-
-    @property
-    def finite(self) -> Bools:
-        """Columns with an estimate that is a number; none if the search did not end."""
-        return self.used & (self.endless == 0) & self.settled
-
-    def scaled(self, x: Floats) -> Floats:
-        return np.asarray((x - self.centre) / self.scale, dtype=np.float64)
-
-    def raw(self, beta: Floats) -> Floats:
-        """Coefficients of the used columns, as all p on the scale given; 0 for the columns left out."""
-        out = np.zeros(len(self.scale))
-        out[self.used] = beta
-        return out / self.scale
-
-    def to_raw(self, covariance: Floats) -> Floats:
-        """Covariance of the finite columns, as (p, p) on the scale given; NaN elsewhere."""
-        out = np.full((len(self.scale), len(self.scale)), np.nan)
-        out[np.ix_(self.finite, self.finite)] = covariance
-        return out / np.outer(self.scale, self.scale)
-
-    def to_scaled(self, covariance: Floats) -> Floats:
-        return covariance * np.outer(self.scale, self.scale)
-
-
-def _columns(design: Floats, rows: Spells) -> _Columns:
-    live = design[rows.weight > 0]
-    p = design.shape[1]
-    centre = live.mean(axis=0) if len(live) else np.zeros(p)
-    spread = live.std(axis=0) if len(live) else np.zeros(p)
-    varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
-    return _Columns(centre, np.where(varies, spread, 1.0), np.ones(p, dtype=bool), np.zeros(p))
-
-
-def _report(best: Maximum, columns: _Columns, null: State | None, se_kind: str, ties: str) -> CoxFit:
+def _report(best: Maximum, columns: Columns, null: State | None, se_kind: str, ties: str) -> CoxFit:
     assert null is not None, "at zero every predictor is zero"
     state, rows = best.state, best.state.of.rows
     finite = columns.finite[columns.used]
     cov = columns.to_raw(_inverse(state.information()[np.ix_(finite, finite)]))
-    coef = np.where(columns.finite, columns.raw(state.beta), np.nan)
-    coef = np.where(columns.endless != 0, np.copysign(np.inf, columns.endless), coef)
+    coef = columns.estimates(state.beta)
     cov_robust = np.full_like(cov, np.nan) if se_kind == "model" else _sandwich(state, columns)
     df = int(columns.used.sum())
     gradient = null.gradient()
@@ -373,7 +317,7 @@ def _report(best: Maximum, columns: _Columns, null: State | None, se_kind: str, 
     )  # fmt: skip
 
 
-def _wald(coef: Floats, cov: Floats, columns: _Columns) -> float:
+def _wald(coef: Floats, cov: Floats, columns: Columns) -> float:
     if (columns.finite != columns.used).any():
         return float("nan")
     kept = columns.used
@@ -383,7 +327,7 @@ def _wald(coef: Floats, cov: Floats, columns: _Columns) -> float:
         return float("nan")
 
 
-def _explain(best: Maximum, columns: _Columns, events: int) -> str:
+def _explain(best: Maximum, columns: Columns, events: int) -> str:
     if not events:
         return "no events: nothing can be estimated"
     said = []
@@ -400,7 +344,7 @@ def _explain(best: Maximum, columns: _Columns, events: int) -> str:
     return "; ".join(said)
 
 
-def _influence(state: State, columns: _Columns) -> Floats:
+def _influence(state: State, columns: Columns) -> Floats:
     """Weighted score residuals times the inverse information, on the scale given: (n, finite columns)."""
     finite = columns.finite[columns.used]
     inverse = _inverse(state.information()[np.ix_(finite, finite)])
@@ -408,7 +352,7 @@ def _influence(state: State, columns: _Columns) -> Floats:
     return np.asarray(weighted @ inverse / columns.scale[columns.finite])
 
 
-def _sandwich(state: State, columns: _Columns) -> Floats:
+def _sandwich(state: State, columns: Columns) -> Floats:
     influence = _influence(state, columns)
     cluster = state.of.rows.cluster
     if cluster is not None and len(cluster):

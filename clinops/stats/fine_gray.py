@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, ParameterError, unknown
 from clinops.stats.causes import cause_codes
+from clinops.stats.covariates import Columns, design_matrix
 from clinops.stats.cox import CoxFit, cox
 from clinops.stats.cox_likelihood import Maximum, State, identified, maximise, partial_likelihood
 from clinops.stats.normal import chi2_tail, z_value
@@ -51,7 +52,7 @@ class FineGrayFit:
     note: str
     influence: Floats = field(repr=False, compare=False)
     state: State = field(repr=False, compare=False)
-    columns: _Columns = field(repr=False, compare=False)
+    columns: Columns = field(repr=False, compare=False)
 
     def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Wald limits of the coefficients, (p,) each; NaN where the estimate is infinite or not identified."""
@@ -142,9 +143,9 @@ def fine_gray(
     if ties not in ("efron", "breslow"):
         raise ParameterError(unknown("tie rule", ties, ("efron", "breslow")))
     rows, codes, chance = _prepared(exit, cause, of, entry, weights, cluster, censoring)
-    design = _design(X, rows)
-    columns = _Columns.of(design, rows.weight > 0)
-    likelihood = partial_likelihood(rows, (design - columns.centre) / columns.scale, efron=ties == "efron")
+    design = design_matrix(X, rows)
+    columns = Columns.of(design, rows.weight > 0)
+    likelihood = partial_likelihood(rows, columns.scaled(design), efron=ties == "efron")
     sets = subdistribution_sets(likelihood.rows, codes, of, chance)
     likelihood = replace(likelihood, sets=sets)
     at_zero = likelihood.at(np.zeros(design.shape[1]))
@@ -249,45 +250,7 @@ def _prepared(
     return rows, codes, observed(rows, codes, censoring)
 
 
-def _design(X: ArrayLike, rows: Spells) -> Floats:
-    values = np.asarray(X, dtype=np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) != len(rows.kept):
-        raise DataError(f"X has the shape {values.shape}; it must have {len(rows.kept)} rows, as exit has.")
-    missing = ~np.isfinite(values).all(axis=1)
-    if missing.any():
-        raise DataError(
-            f"X has {int(missing.sum())} rows with missing or infinite values; drop or complete them, and count "
-            "them, before the analysis."
-        )
-    return np.asarray(values[rows.kept], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """How the p columns given became those of the likelihood: centred, scaled, some left out, some endless."""
-
-    centre: Floats
-    scale: Floats
-    used: Bools
-    endless: Floats
-    settled: bool = True
-
-    @staticmethod
-    def of(design: Floats, live: Bools) -> _Columns:
-        p = design.shape[1]
-        centre = design[live].mean(axis=0) if live.any() else np.zeros(p)
-        spread = design[live].std(axis=0) if live.any() else np.zeros(p)
-        varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
-        return _Columns(centre, np.where(varies, spread, 1.0), np.ones(p, dtype=bool), np.zeros(p))
-
-    @property
-    def finite(self) -> Bools:
-        """Columns with an estimate that is a number; none if the search did not end."""
-        return self.used & (self.endless == 0) & self.settled
-
-
-def _influence(state: State, columns: _Columns, estimated: tuple[Observed, Ints, str] | None) -> Floats:
+def _influence(state: State, columns: Columns, estimated: tuple[Observed, Ints, str] | None) -> Floats:
     """Each row's influence on the coefficients: (n, p), NaN where there is no finite estimate."""
     finite = columns.finite[columns.used]
     score = state.score_residuals()
@@ -347,15 +310,12 @@ def _of_censoring(state: State, chance: Observed, codes: Ints, rule: str) -> Flo
 
 
 def _report(
-    best: Maximum, null: State, columns: _Columns, influence: Floats, what: tuple[int, str, str, str], codes: Ints
+    best: Maximum, null: State, columns: Columns, influence: Floats, what: tuple[int, str, str, str], codes: Ints
 ) -> FineGrayFit:
     of, kind, ties, censoring = what
     state, rows = best.state, best.state.of.rows
     cov = _covariance(influence, rows.cluster)
-    coef = np.full(len(columns.scale), np.nan)
-    coef[columns.used] = state.beta
-    coef = np.where(columns.finite, coef / columns.scale, np.nan)
-    coef = np.where(columns.endless != 0, np.copysign(np.inf, columns.endless), coef)
+    coef = columns.estimates(state.beta)
     df = int(columns.used.sum())
     kept, wald = columns.used, float("nan")
     if df and (columns.finite == columns.used).all() and np.linalg.matrix_rank(cov[np.ix_(kept, kept)]) == df:
@@ -368,7 +328,7 @@ def _report(
     )  # fmt: skip
 
 
-def _explain(best: Maximum, columns: _Columns, n_event: int, of: int) -> str:
+def _explain(best: Maximum, columns: Columns, n_event: int, of: int) -> str:
     if not n_event:
         return f"no events of cause {of}: nothing can be estimated"
     said = [
