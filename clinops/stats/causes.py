@@ -22,6 +22,8 @@ def cause_codes(cause: ArrayLike) -> Ints:
             f"cause has the shape {found.shape} and type {found.dtype}; it must be one column of whole numbers, "
             "0 for no event and 1, 2 ... for the causes."
         )
+    if found.dtype.kind in "bu" or (found.dtype.kind == "i" and found.min(initial=0) >= 0):
+        return found.astype(np.int64)
     values = found.astype(np.float64)
     wrong = ~np.isfinite(values) | (values < 0) | (values != np.floor(values))
     if wrong.any():
@@ -48,6 +50,8 @@ def cause_columns(codes: Ints, causes: tuple[int, ...] | None) -> tuple[tuple[in
                 else "."
             )
         )
+    if named == tuple(range(1, len(named) + 1)):
+        return named, codes - 1
     mine = np.full(len(codes), -1, dtype=np.int64)
     for column, code in enumerate(named):
         mine[codes == code] = column

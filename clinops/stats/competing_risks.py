@@ -22,7 +22,7 @@ from clinops.stats.competing_variance import (
     still_to_lose,
 )
 from clinops.stats.normal import two_sided, z_value
-from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, ratio, risk_sets, spells
+from clinops.stats.risk_sets import Floats, Ints, Spells, ratio, spells
 
 CONF_TYPES = ("log-log", "log", "plain")
 Labels = NDArray[Any]
@@ -185,7 +185,7 @@ class CumulativeIncidence:
 
     def _influence(self, column: int, time: float, of: str) -> Floats:
         steps, (left, still, _) = self.steps, self._reach(column, time, of)
-        return influences(steps.rows, steps.sets, steps.mine, steps.increments, column, left, still)
+        return influences(steps.rows, steps.rows.exits, steps.mine, steps.increments, column, left, still)
 
     def _reach(self, column: int, time: float, of: str) -> tuple[Floats, Floats, float]:
         """What an event of the cause at each time adds, what those it removes would still have added; the value."""
@@ -213,7 +213,6 @@ class _Steps:
     """What the curves were made of, for variances of what is derived from them."""
 
     rows: Spells
-    sets: RiskSets
     mine: Ints
     increments: Increments
     labels: Labels | None
@@ -264,14 +263,14 @@ def aalen_johansen(
     codes, labels = codes[rows.kept], None if cluster is None else np.asarray(cluster)[rows.kept]
     kind = _kind(rows, variance)
     named, mine = cause_columns(codes, causes)
-    sets = risk_sets(rows, every_exit=True)
-    at, left_over, events = increments(rows, sets, mine, len(named))
-    error, survival_error = _errors(rows, sets, mine, at, kind)
+    time, at, left_over = increments(rows, mine, len(named))
+    events = np.bincount(mine + 1, minlength=len(named) + 1)[1:]
+    error, survival_error = _errors(rows, mine, at, kind)
     low, high = _limits(at.incidence, error, conf_type, level)
     return CumulativeIncidence(
-        named, sets.time, at.n_risk, at.by_cause, left_over, at.incidence, error, low, high, at.after, survival_error,
+        named, time, at.n_risk, at.by_cause, left_over, at.incidence, error, low, high, at.after, survival_error,
         conf_type, level, _SE_KINDS[kind], rows.n, events, rows.set_aside, _note(rows),
-        _Steps(rows, sets, mine, at, labels),
+        _Steps(rows, mine, at, labels),
     )  # fmt: skip
 
 
@@ -371,13 +370,13 @@ def _kind(rows: Spells, variance: str | None) -> str:
     return variance
 
 
-def _errors(rows: Spells, sets: RiskSets, mine: Ints, at: Increments, kind: str) -> tuple[Floats, Floats]:
+def _errors(rows: Spells, mine: Ints, at: Increments, kind: str) -> tuple[Floats, Floats]:
     """Standard errors of the incidences (m, K) and of survival (m,), NaN where nothing is left to vary."""
     if kind == "robust":
-        squares, log_variance = robust_variances(rows, sets, mine, at)
+        squares, log_variance = robust_variances(rows, rows.exits, mine, at)
     else:
         columns = [incidence_variance(at, column, kind) for column in range(at.incidence.shape[1])]
-        squares = np.stack(columns, axis=1) if columns else np.zeros((sets.m, 0))
+        squares = np.stack(columns, axis=1) if columns else np.zeros_like(at.incidence)
         log_variance = np.cumsum(ratio(at.n_event, at.n_risk * (at.n_risk - at.n_event), at.after > 0))
     error = np.where(at.incidence == 0, 0.0, np.sqrt(np.maximum(squares, 0)))
     others = at.incidence.sum(axis=1)[:, None] - at.incidence

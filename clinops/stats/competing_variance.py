@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clinops.stats.life_table import life_table
 from clinops.stats.risk_sets import Bools, Floats, Ints, RiskSets, Spells, ratio
 
 KINDS = ("greenwood", "aalen", "robust")
@@ -42,37 +43,18 @@ class Increments:
         return ratio(np.ones(len(self.after)), self.after, self.after > 0)
 
 
-def increments(rows: Spells, sets: RiskSets, mine: Ints, causes: int) -> tuple[Increments, Floats, Ints]:
-    """Return what happens at each moment; the weighted rows that end without an event; events of each cause."""
-    last = sets.last - 1
-    table = np.zeros((causes + 1, sets.m))
-    counted = np.zeros((causes + 1, sets.m))
-    plain = bool((rows.weight == 1).all())
-    for column in range(-1, causes):
-        ends = last[mine == column]
-        counted[column] = np.bincount(ends, minlength=sets.m)
-        table[column] = (
-            counted[column] if plain else np.bincount(ends, weights=rows.weight[mine == column], minlength=sets.m)
-        )
-    n_event, n_risk = table[:causes].sum(axis=0), sets.at_risk(rows.weight)
-    gone = _everybody(rows, sets, mine, n_risk, n_event, plain)
-    factor = np.where(gone, 0.0, 1 - ratio(n_event, n_risk, n_risk > 0))
-    survival = np.asarray(np.cumprod(factor), dtype=np.float64)
-    before = np.concatenate([[1.0], survival])[:-1] if sets.m else np.zeros(0)
-    by_cause = table[:causes].T
-    share = ratio(before, n_risk, n_risk > 0)
-    incidence = np.cumsum(share[:, None] * by_cause, axis=0)
-    events = counted[:causes].sum(axis=1).astype(np.int64)
-    return Increments(n_risk, n_event, before, survival, by_cause, incidence), table[-1], events
-
-
-def _everybody(rows: Spells, sets: RiskSets, mine: Ints, n_risk: Floats, n_event: Floats, plain: bool) -> Bools:
-    """Where all who are at risk have an event: by counts of rows, since sums of weights differ in the last digit."""
-    if plain:
-        return (n_event == n_risk) & (n_event > 0)
-    used = (rows.weight > 0).astype(float)
-    happened = np.bincount(sets.last - 1, weights=used * (mine >= 0), minlength=sets.m)
-    return (happened == sets.at_risk(used)) & (happened > 0)
+def increments(rows: Spells, mine: Ints, causes: int) -> tuple[Floats, Increments, Floats]:
+    """Return the moments, what happens at each, and the weighted rows that end there without an event: (m,)."""
+    table = life_table(rows, mine + 1, causes)
+    n_event = table.n_event.sum(axis=1)
+    factor = 1 - ratio(n_event, table.n_risk, table.n_risk > 0)
+    factor[table.all_gone] = 0.0
+    survival = np.cumprod(factor, dtype=np.float64)
+    before = np.concatenate([[1.0], survival])[:-1] if len(survival) else np.zeros(0)
+    share = ratio(before, table.n_risk, table.n_risk > 0)
+    incidence = np.cumsum(share[:, None] * table.n_event, axis=0)
+    at = Increments(table.n_risk, n_event, before, survival, table.n_event, incidence)
+    return table.time, at, table.n_censor
 
 
 def _spread(at: Increments, cause: int, kind: str) -> tuple[Floats, Floats, Floats]:

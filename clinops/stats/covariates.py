@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import DataError
-from clinops.stats.risk_sets import Bools, Floats, Spells
+from clinops.stats.risk_sets import Bools, Floats, Spells, blocks
 
 
 def design_matrix(X: ArrayLike, rows: Spells) -> Floats:
@@ -17,13 +17,13 @@ def design_matrix(X: ArrayLike, rows: Spells) -> Floats:
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or len(values) != len(rows.kept):
         raise DataError(f"X has the shape {values.shape}; it must have {len(rows.kept)} rows, as exit has.")
-    missing = ~np.isfinite(values).all(axis=1)
-    if missing.any():
+    if not np.isfinite(values).all():
+        missing = int((~np.isfinite(values).all(axis=1)).sum())
         raise DataError(
-            f"X has {int(missing.sum())} rows with missing or infinite values; drop or complete them, and count "
+            f"X has {missing} rows with missing or infinite values; drop or complete them, and count "
             "them, before the analysis."
         )
-    return np.asarray(values[rows.kept], dtype=np.float64)
+    return np.asarray(values[rows.kept] if rows.set_aside else values, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,17 @@ class Columns:
     settled: bool = True
 
     @staticmethod
-    def of(design: Floats, live: Bools) -> Columns:
+    def of(design: Floats, rows: Spells) -> Columns:
+        """Centre and scale by mean and standard deviation of the rows that have a weight."""
         p = design.shape[1]
-        centre = design[live].mean(axis=0) if live.any() else np.zeros(p)
-        spread = design[live].std(axis=0) if live.any() else np.zeros(p)
+        live = design if rows.plain else design[rows.weight > 0]
+        centre, spread = np.zeros(p), np.zeros(p)
+        if len(live):
+            centre = np.ones(len(live)) @ live / len(live)
+            for some in blocks(len(live)):
+                away = live[some] - centre
+                spread += np.einsum("ij,ij->j", away, away)
+            spread = np.sqrt(spread / len(live))
         varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
         return Columns(centre, np.where(varies, spread, 1.0), np.ones(p, dtype=bool), np.zeros(p))
 
@@ -50,7 +57,12 @@ class Columns:
         return self.used & (self.endless == 0) & self.settled
 
     def scaled(self, x: Floats) -> Floats:
-        return np.asarray((x - self.centre) / self.scale, dtype=np.float64)
+        """Centred and scaled, row by row in memory whatever the order of `x`: (n, p)."""
+        out = np.empty(x.shape)
+        for some in blocks(len(x)):
+            np.subtract(x[some], self.centre, out=out[some])
+            out[some] /= self.scale
+        return out
 
     def raw(self, beta: Floats) -> Floats:
         """Coefficients of the used columns, as all p on the scale given; 0 for the columns left out."""

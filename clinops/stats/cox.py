@@ -281,22 +281,24 @@ def cox(
         raise DataError(
             f"start has the shape {begin.shape}; it must have one value for each of {design.shape[1]} columns."
         )
-    columns = Columns.of(design, rows.weight > 0)
+    columns = Columns.of(design, rows)
     likelihood = partial_likelihood(rows, columns.scaled(design), efron=ties == "efron")
-    at_zero = likelihood.at(np.zeros(design.shape[1]))
-    assert at_zero is not None, "at zero every predictor is zero"
-    columns = replace(columns, used=identified(at_zero.information(), float(likelihood.mass.sum())))
-    likelihood = likelihood.with_columns(likelihood.x[:, columns.used])
-    best = maximise(likelihood, begin[columns.used] * columns.scale[columns.used])
+    null = likelihood.at(np.zeros(design.shape[1]))
+    assert null is not None, "at zero every predictor is zero"
+    columns = replace(columns, used=identified(null.information(), float(likelihood.mass.sum())))
+    if not columns.used.all():
+        likelihood = likelihood.with_columns(likelihood.x[:, columns.used])
+        null = likelihood.at(np.zeros(int(columns.used.sum())))
+        assert null is not None, "at zero every predictor is zero"
+    best = maximise(likelihood, begin[columns.used] * columns.scale[columns.used], null)
     endless = np.zeros(design.shape[1])
     endless[columns.used] = best.endless
     columns = replace(columns, endless=endless, settled=best.converged)
     kind = "model" if not (robust or cluster is not None) else "robust" if cluster is None else "robust, clustered"
-    return _report(best, columns, likelihood.at(np.zeros(int(columns.used.sum()))), kind, ties)
+    return _report(best, columns, null, kind, ties)
 
 
-def _report(best: Maximum, columns: Columns, null: State | None, se_kind: str, ties: str) -> CoxFit:
-    assert null is not None, "at zero every predictor is zero"
+def _report(best: Maximum, columns: Columns, null: State, se_kind: str, ties: str) -> CoxFit:
     state, rows = best.state, best.state.of.rows
     finite = columns.finite[columns.used]
     cov = columns.to_raw(_inverse(state.information()[np.ix_(finite, finite)]))
@@ -308,7 +310,7 @@ def _report(best: Maximum, columns: Columns, null: State | None, se_kind: str, t
     score = float(gradient @ np.linalg.solve(null.information(), gradient)) if df else nan
     ratio = 2 * (state.loglik - null.loglik) if df and best.converged else nan
     wald = _wald(coef, cov if se_kind == "model" else cov_robust, columns) if df else nan
-    events = int((state.of.sets.moment_of >= 0).sum())
+    events = int(state.of.tied.sum())
     return CoxFit(
         coef, np.sqrt(np.diag(cov)), np.sqrt(np.diag(cov_robust)), cov, cov_robust, se_kind, null.loglik, state.loglik,
         score, chi2_tail(score, df), ratio, chi2_tail(ratio, df), wald, chi2_tail(wald, df), df,

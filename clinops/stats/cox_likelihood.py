@@ -9,26 +9,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, risk_sets
+from clinops.stats.compiled import worth_it
+from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, every, risk_sets
 
-# exp(600) times any number of rows still fits a double; a step that leads beyond is halved.
 LARGEST_PREDICTOR = 600.0
+"""exp(600) times any number of rows still fits a double; a step that leads beyond is halved."""
+MOST_CACHED = 1 << 18
+"""Numbers in a table of moments, 2 MB, that random access still finds fast."""
 
 
 @dataclass(frozen=True)
 class PartialLikelihood:
-    """Rows, risk sets and turns. x : (n, q) covariates, centred and scaled. turn_moment, share, mass : (turns,)."""
+    """Rows, risk sets and turns. x : (n, q) covariates, centred and scaled. offset : (n,) fixed part of the predictor.
+
+    tied : (m,) rows with an event at each moment. efron : a turn for each of them, or (Breslow) one for all.
+    """
 
     rows: Spells
     sets: RiskSets
     x: Floats
     offset: Floats
-    turn_moment: Ints
-    share: Floats
-    mass: Floats
+    tied: Ints
+    efron: bool
+
+    @cached_property
+    def turn_moment(self) -> Ints:
+        """Moment of each turn: (turns,)."""
+        return np.repeat(np.arange(self.sets.m), self.tied) if self.efron else np.arange(self.sets.m)
+
+    @cached_property
+    def share(self) -> Floats:
+        """Share of the tied rows that is gone before each turn: (turns,)."""
+        if not self.efron:
+            return np.zeros(self.sets.m)
+        turn = np.arange(len(self.turn_moment)) - np.repeat(np.cumsum(self.tied) - self.tied, self.tied)
+        return np.asarray(turn / self.tied[self.turn_moment])
+
+    @cached_property
+    def mass(self) -> Floats:
+        """Weight of the events of each turn: (turns,)."""
+        if not self.efron:
+            return self._weight_of_events
+        return np.asarray((self._weight_of_events / self.tied)[self.turn_moment])
+
+    @cached_property
+    def _weight_of_events(self) -> Floats:
+        return self.tied.astype(np.float64) if self.rows.plain else self.sets.events(self.rows.weight)
 
     def with_columns(self, x: Floats, offset: Floats | None = None) -> PartialLikelihood:
         """The same risk sets with other covariates, and a fixed part of the predictor."""
@@ -36,6 +67,43 @@ class PartialLikelihood:
 
     def at(self, beta: Floats) -> State | None:
         """Evaluate at `beta` (q,); None where the predictor is too large to compute with."""
+        if type(self.sets) is RiskSets and worth_it(self.rows.n):
+            known, state = self._in_one_pass(beta)
+            if known:
+                return state
+        turns = self.turns_at(beta)
+        if turns is None:
+            return None
+        value = float(self.own_weight @ turns.eta - self.mass @ np.log(turns.denominator))
+        return State(self, beta, value, turns=turns)
+
+    def _in_one_pass(self, beta: Floats) -> tuple[bool, State | None]:
+        """Whether the compiled pass knows the answer to the digit, and the answer."""
+        from clinops.stats.cox_pass import DIGITS_LOST, OK, slope
+
+        found = Slope(np.zeros(len(beta)), np.zeros((len(beta), len(beta))))
+        status, value = slope(*self._packed, np.ascontiguousarray(beta), found.gradient, found.information)
+        return status != DIGITS_LOST, State(self, beta, value, found) if status == OK else None
+
+    @cached_property
+    def _packed(self) -> tuple[Any, ...]:
+        """Arrays of the compiled pass; rows in order of time where a table of the moments would not fit the cache."""
+        sets, rows, none = self.sets, self.rows, np.zeros(0)
+        in_order = sets.m * (self.x.shape[1] + 1) > MOST_CACHED
+        order = np.argsort(sets.last) if in_order else None
+
+        def packed(values: NDArray[Any], kind: type) -> NDArray[Any]:
+            return np.ascontiguousarray(values if order is None or not len(values) else values.take(order, 0), kind)
+
+        per_row = (self.x, self.offset if self.offset.any() else none, none if rows.plain else rows.weight)
+        places = (sets.first if sets.first.any() else none, sets.last, sets.moment_of)
+        return (
+            *(packed(values, np.float64) for values in per_row), *(packed(values, np.int32) for values in places),
+            sets.stratum, self.tied, self._weight_of_events, self.efron, in_order,
+        )  # fmt: skip
+
+    def turns_at(self, beta: Floats) -> Turns | None:
+        """Every turn at `beta` (q,); None where the predictor is too large to compute with."""
         eta = self.offset + self.x @ beta
         if np.abs(eta).max(initial=0) > LARGEST_PREDICTOR:
             return None
@@ -44,9 +112,7 @@ class PartialLikelihood:
         if (denominator <= 0).any():
             return None
         mean = self._left(risk[:, None] * self.x) / denominator[:, None]
-        hazard = self.mass / denominator
-        value = float(self.own_weight @ eta - self.mass @ np.log(denominator))
-        return State(self, beta, value, eta, risk, denominator, hazard, mean)
+        return Turns(eta, risk, denominator, self.mass / denominator, mean)
 
     @property
     def own_weight(self) -> Floats:
@@ -79,21 +145,63 @@ class PartialLikelihood:
 
 
 @dataclass(frozen=True)
-class State:
-    """The likelihood at one value of the coefficients.
+class Turns:
+    """Every turn at one value of the coefficients.
 
     eta, risk : (n,) predictor, and weight x exp(eta). denominator, hazard : (turns,) those left in each turn, and
     the increment of the cumulative hazard. mean : (turns, q) covariates of those left, weighted by risk.
     """
 
-    of: PartialLikelihood
-    beta: Floats
-    loglik: float
     eta: Floats
     risk: Floats
     denominator: Floats
     hazard: Floats
     mean: Floats
+
+
+@dataclass(frozen=True)
+class Slope:
+    """First derivatives (q,), and minus the second (q, q)."""
+
+    gradient: Floats
+    information: Floats
+
+
+class State:
+    """The likelihood at one value of the coefficients; its turns are worked out when something asks for them."""
+
+    def __init__(
+        self, of: PartialLikelihood, beta: Floats, loglik: float, slope: Slope | None = None, turns: Turns | None = None
+    ) -> None:
+        self.of, self.beta, self.loglik = of, beta, loglik
+        self._slope, self._turns = slope, turns
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Predictors, hazards and means; only a compiled pass has left them out so far."""
+        found = self._turns or self.of.turns_at(self.beta)
+        assert found is not None, "the likelihood was evaluated here"
+        return found
+
+    @property
+    def eta(self) -> Floats:
+        return self.turns.eta
+
+    @property
+    def risk(self) -> Floats:
+        return self.turns.risk
+
+    @property
+    def denominator(self) -> Floats:
+        return self.turns.denominator
+
+    @property
+    def hazard(self) -> Floats:
+        return self.turns.hazard
+
+    @property
+    def mean(self) -> Floats:
+        return self.turns.mean
 
     @cached_property
     def expected(self) -> Floats:
@@ -102,6 +210,8 @@ class State:
 
     def gradient(self, turn_weight: Floats | None = None) -> Floats:
         """First derivatives (q,); with `turn_weight` (turns,), those for the covariates times that function of time."""
+        if turn_weight is None and self._slope is not None:
+            return self._slope.gradient
         own = self.of.own_weight
         if turn_weight is not None:
             at_moment = np.zeros(self.of.sets.m)
@@ -112,6 +222,8 @@ class State:
 
     def information(self, turn_weight: Floats | None = None) -> Floats:
         """Return minus the second derivatives (q, q), each turn multiplied by `turn_weight` (turns,) if given."""
+        if turn_weight is None and self._slope is not None:
+            return self._slope.information
         exposed, mass = self._exposed(turn_weight), self.of.mass
         mass = mass if turn_weight is None else turn_weight * mass
         second = self.of.x.T @ ((self.risk * exposed)[:, None] * self.of.x)
@@ -133,19 +245,12 @@ class State:
 
 
 def partial_likelihood(rows: Spells, x: Floats, *, efron: bool) -> PartialLikelihood:
-    """Index the turns of checked rows; events of weight zero are no turns."""
-    rows = replace(rows, event=rows.event & (rows.weight > 0))
+    """Index the risk sets of checked rows; an event of weight zero is none."""
+    if not rows.plain:
+        rows = replace(rows, event=rows.event & (rows.weight > 0))
     sets = risk_sets(rows)
-    tied = sets.events(np.ones(rows.n)).astype(np.int64)
-    mass = sets.events(rows.weight)
-    offset = np.zeros(rows.n)
-    if not efron:
-        every = np.arange(sets.m)
-        return PartialLikelihood(rows, sets, x, offset, every, np.zeros(sets.m), mass)
-    turn_moment = np.repeat(np.arange(sets.m), tied)
-    turn = np.arange(len(turn_moment)) - np.repeat(np.cumsum(tied) - tied, tied)
-    of = tied[turn_moment]
-    return PartialLikelihood(rows, sets, x, offset, turn_moment, turn / of, mass[turn_moment] / of)
+    tied = np.bincount(sets.moment_of + 1, minlength=sets.m + 1)[1:]
+    return PartialLikelihood(rows, sets, x, every(0.0, rows.n), tied, efron)
 
 
 @dataclass(frozen=True)
@@ -163,14 +268,17 @@ MAX_HALVINGS = 30
 # Newton's decrement g'V g is twice what the log likelihood still has to gain. At the first value the step is judged:
 # a step that is still long belongs to a coefficient without a maximum. Otherwise go on to the second.
 NOTHING_LEFT = 1e-10
-POLISHED = 1e-22
+POLISHED = 1e-18
 # In standard deviations of the covariate; with nothing left to gain it means a standard error beyond 1000.
 LONG_STEP = 0.01
 
 
-def maximise(likelihood: PartialLikelihood, beta: Floats) -> Maximum:
-    """Climb by Newton steps, halved while they lead downhill; recognise a likelihood without a maximum."""
-    state = likelihood.at(beta)
+def maximise(likelihood: PartialLikelihood, beta: Floats, null: State | None = None) -> Maximum:
+    """Climb by Newton steps, halved while they lead downhill; recognise a likelihood without a maximum.
+
+    null : the likelihood at zero, where that is known already.
+    """
+    state = null if null is not None and not beta.any() else likelihood.at(beta)
     if state is None:
         state = likelihood.at(np.zeros(len(beta)))
     assert state is not None, "at zero the predictor is the offset, which is bounded"

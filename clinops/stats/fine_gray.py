@@ -144,7 +144,7 @@ def fine_gray(
         raise ParameterError(unknown("tie rule", ties, ("efron", "breslow")))
     rows, codes, chance = _prepared(exit, cause, of, entry, weights, cluster, censoring)
     design = design_matrix(X, rows)
-    columns = Columns.of(design, rows.weight > 0)
+    columns = Columns.of(design, rows)
     likelihood = partial_likelihood(rows, columns.scaled(design), efron=ties == "efron")
     sets = subdistribution_sets(likelihood.rows, codes, of, chance)
     likelihood = replace(likelihood, sets=sets)

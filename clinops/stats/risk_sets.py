@@ -6,9 +6,10 @@ entry < t <= exit, so deaths precede censorings at equal times and someone who e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +49,17 @@ class Spells:
     @property
     def set_aside(self) -> int:
         """Rows given whose follow-up has no length (entry = exit)."""
-        return int(len(self.kept) - self.kept.sum())
+        return len(self.kept) - self.n
+
+    @property
+    def plain(self) -> bool:
+        """Whether every row counts as one."""
+        return bool(self.weight[0] == 1) if self.n and alike(self.weight) else bool((self.weight == 1).all())
+
+    @cached_property
+    def exits(self) -> RiskSets:
+        """Risk sets at every time at which a row ends, in an event or not."""
+        return risk_sets(self, every_exit=True)
 
 
 def spells(
@@ -71,13 +82,11 @@ def spells(
         is negative.
     """
     stop = _numbers("exit", exit, None)
-    happened = _numbers("event", event, len(stop))
-    start = np.zeros(len(stop)) if entry is None else _numbers("entry", entry, len(stop))
-    weight = np.ones(len(stop)) if weights is None else _numbers("weights", weights, len(stop))
-    if not np.isin(happened, (0.0, 1.0)).all():
-        wrong = happened[~np.isin(happened, (0.0, 1.0))][0]
-        raise DataError(f"event must be 0 or 1 (False or True); {wrong:g} was given. Recode it first.")
-    if (weight < 0).any():
+    n = len(stop)
+    happened = _happened(event, n)
+    start = every(0.0, n) if entry is None else _numbers("entry", entry, n)
+    weight = every(1.0, n) if weights is None else _numbers("weights", weights, n)
+    if weights is not None and (weight < 0).any():
         raise DataError(f"{int((weight < 0).sum())} weights are negative; a weight is zero or more.")
     start, stop = _tie_times(start, stop)
     if (start > stop).any():
@@ -86,14 +95,28 @@ def spells(
             f"{int((start > stop).sum())} rows enter after they leave (first: row {row}, entry {start[row]:g}, "
             f"exit {stop[row]:g}). exit is the stop time on the same clock as entry, not the length."
         )
+    codes = every(0, n) if strata is None else _codes("strata", strata, n)
+    groups = None if cluster is None else _codes("cluster", cluster, n)
     kept = start < stop
-    codes = np.zeros(len(stop), dtype=np.int64) if strata is None else _codes("strata", strata, len(stop))
-    groups = None if cluster is None else _codes("cluster", cluster, len(stop))[kept]
-    return Spells(start[kept], stop[kept], happened[kept] == 1.0, weight[kept], codes[kept], groups, kept)
+    if kept.all():
+        return Spells(start, stop, happened, weight, codes, groups, every(True, n))
+    groups = None if groups is None else groups[kept]
+    return Spells(start[kept], stop[kept], happened[kept], weight[kept], codes[kept], groups, kept)
+
+
+def every(value: Any, n: int) -> Any:
+    """The same value n times in the memory of one; read-only."""
+    return np.broadcast_to(np.asarray(value), (n,))
+
+
+def alike(values: NDArray[Any]) -> bool:
+    """Whether all values are known to be the same without a look at each."""
+    return len(values) == 0 or values.strides == (0,)
 
 
 def _numbers(name: str, values: ArrayLike, length: int | None) -> Floats:
-    found = np.asarray(values, dtype=np.float64)
+    """Return a copy of our own, so that a fit does not change with the caller's array."""
+    found = np.array(values, dtype=np.float64)
     if found.ndim != 1 or (length is not None and len(found) != length):
         wanted = "one dimension" if length is None else f"one dimension of {length} values, as exit has"
         raise DataError(f"{name} has the shape {found.shape}; it must have {wanted}.")
@@ -103,6 +126,19 @@ def _numbers(name: str, values: ArrayLike, length: int | None) -> Floats:
             "drop or complete those rows, and count them, before the analysis."
         )
     return found
+
+
+def _happened(event: ArrayLike, length: int) -> Bools:
+    found = np.asarray(event)
+    if found.dtype == np.bool_ and found.shape == (length,):
+        return found.copy()
+    if found.dtype.kind not in "iu" or found.shape != (length,):
+        found = _numbers("event", event, length)
+    happened = found == 1
+    if not (happened | (found == 0)).all():
+        wrong = found[~np.isin(found, (0, 1))][0]
+        raise DataError(f"event must be 0 or 1 (False or True); {wrong:g} was given. Recode it first.")
+    return np.asarray(happened)
 
 
 def _codes(name: str, values: ArrayLike, length: int) -> Ints:
@@ -116,15 +152,35 @@ def _codes(name: str, values: ArrayLike, length: int) -> Ints:
 
 def _tie_times(start: Floats, stop: Floats) -> tuple[Floats, Floats]:
     """Make times equal that differ by rounding only; whole numbers (days) are left as they are."""
-    both = np.concatenate([start, stop])
-    if not len(both) or (both == np.round(both)).all():
+    if _whole(start) and _whole(stop):
         return start, stop
-    distinct = np.unique(both)
-    gaps = np.diff(distinct)
-    tied = gaps <= TIE_TOLERANCE * np.abs(distinct).mean()
-    firsts = distinct[np.concatenate([[True], ~tied])]
-    merged = firsts[np.searchsorted(firsts, both, side="right") - 1]
-    return merged[: len(start)], merged[len(start) :]
+    together = alike(start)
+    both = np.concatenate([start[:1] if together else start, stop])
+    order = np.argsort(both)
+    rising = both[order]
+    gaps = np.diff(rising)
+    limit = TIE_TOLERANCE * np.abs(rising[np.append(True, gaps > 0)]).mean()
+    apart = np.append(True, gaps > limit)
+    if not (~apart[1:] & (gaps > 0)).any():
+        return start, stop
+    both[order] = rising[apart][np.cumsum(apart) - 1]
+    entries = len(both) - len(stop)
+    return (every(both[0], len(stop)) if together else both[:entries]), both[entries:]
+
+
+_BLOCK = 1 << 15
+"""Rows looked at together where a temporary array as long as the data would cost more than the look itself."""
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Slices that cover n rows, each small enough to stay in the processor's cache."""
+    return (slice(begin, begin + _BLOCK) for begin in range(0, n, _BLOCK))
+
+
+def _whole(times: Floats) -> bool:
+    if alike(times):
+        times = times[:1]
+    return all(bool((times[some] == np.floor(times[some])).all()) for some in blocks(len(times)))
 
 
 @dataclass(frozen=True)
@@ -251,27 +307,37 @@ def _sum_by(index: Ints, values: Floats, size: int) -> Floats:
 
 def risk_sets(rows: Spells, *, every_exit: bool = False) -> RiskSets:
     """Index the risk sets of checked rows at their event times (or, with `every_exit`, at every time a row ends)."""
-    chosen = np.ones(rows.n, dtype=bool) if every_exit else rows.event
-    clock, rank = _ranked(np.concatenate([rows.entry, rows.exit]))
-    enter, leave = rank[: rows.n], rank[rows.n :]
+    one_stratum = alike(rows.stratum)
+    together = one_stratum and alike(rows.entry)  # then everybody is at risk from the first moment on
+    clock, place = ranked(rows.exit if together else np.concatenate([rows.exit, rows.entry]))
     size = np.int64(max(len(clock), 1))
-    key = rows.stratum * size + leave
-    moments, upto = _counted(key[chosen], int((rows.stratum.max(initial=0) + 1) * size), rows.n)
-    last = upto(key)
+
+    def key(places: Ints) -> Ints:
+        return places if one_stratum else rows.stratum * size + places
+
+    ends = key(place[: rows.n])
+    strata = 1 if one_stratum else int(rows.stratum.max(initial=0)) + 1
+    moments, upto = _counted(ends if every_exit else ends[rows.event], strata * int(size), rows.n)
+    last = upto(ends)
     moment_of = np.where(rows.event, last - 1, -1)
-    return RiskSets(moments // size, clock[moments % size], moment_of, upto(rows.stratum * size + enter), last)
+    first = every(0, rows.n) if together else upto(key(place[rows.n :]))
+    return RiskSets(moments // size, clock[moments % size], moment_of, first, last)
 
 
-def _ranked(times: Floats) -> tuple[Floats, Ints]:
-    """Return the distinct times in order and each time's position among them."""
+def ranked(times: Floats) -> tuple[Floats, Ints]:
+    """Return a clock, times in order that include all of these, and each time's position on it.
+
+    Whole days over some years: a table of days is many times faster than sorting the rows.
+    """
     low, high = (float(times.min()), float(times.max())) if len(times) else (0.0, 0.0)
-    if high - low > _ROOM * len(times) or not (times == np.floor(times)).all():
-        clock, rank = np.unique(times, return_inverse=True)
-        return clock, rank.reshape(-1)
-    # Whole days over some years: a table of days is many times faster than sorting the rows.
-    days = (times - low).astype(np.int64)
-    found, upto = _counted(days, int(high - low) + 1, len(times))
-    return found.astype(np.float64) + low, upto(days) - 1
+    if high - low <= _ROOM * len(times) and _whole(times):
+        return np.arange(int(high - low) + 1, dtype=np.float64) + low, (times - low).astype(np.int64)
+    order = np.argsort(times)
+    rising = times[order]
+    fresh = np.append(True, rising[1:] != rising[:-1])
+    place = np.empty(len(times), dtype=np.int64)
+    place[order] = np.cumsum(fresh) - 1
+    return np.asarray(rising[fresh], dtype=np.float64), place
 
 
 def _counted(keys: Ints, size: int, n: int) -> tuple[Ints, Callable[[Ints], Ints]]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import ParameterError, unknown
+from clinops.stats.life_table import LifeTable, life_table
 from clinops.stats.normal import two_sided, z_value
-from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, ratio, risk_sets, spells
+from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, alike, ratio, spells
 
 # R calls a curve equal to a probability when they differ by less than this, so that 0.5 found as 0.49999999999 counts.
 PROBABILITY_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
@@ -183,23 +184,23 @@ def kaplan_meier(
     """
     _check_options(conf_type, level)
     rows = spells(exit, event, entry=entry, weights=weights, cluster=cluster)
-    sets, table = _life_table(rows)
-    left = table.n_risk - table.n_event
-    # Equality is decided on the counts of rows: sums of weights may differ in the last digit.
-    gone = (table.rows_event == table.rows_risk) & (table.rows_event > 0)
-    factor = np.where(gone, 0.0, np.divide(left, table.n_risk, out=np.ones(sets.m), where=table.n_risk > 0))
-    survival = np.cumprod(factor).astype(np.float64)
-    hazard_variance = ratio(table.n_event, table.n_risk * left, ~gone)
+    table, events = _life_table(rows)
+    left = table.n_risk - events
+    factor = np.divide(left, table.n_risk, out=np.ones(len(left)), where=table.n_risk > 0)
+    factor[table.all_gone] = 0.0
+    survival = np.cumprod(factor, dtype=np.float64)
+    hazard_variance = ratio(events, table.n_risk * left, ~table.all_gone)
     is_robust = _is_robust(rows, robust)
     if is_robust:
-        log_variance = _influence_variance(rows, sets, ratio(np.ones(sets.m), left, ~gone), hazard_variance)
+        at_event = ratio(np.ones(len(left)), left, ~table.all_gone)
+        log_variance = _influence_variance(rows, rows.exits, at_event, hazard_variance)
     else:
         log_variance = np.cumsum(hazard_variance)
-    alive = survival > 0
-    se_log = np.where(alive, np.sqrt(np.maximum(log_variance, 0)), np.nan)
+    se_log = np.sqrt(np.maximum(log_variance, 0))
+    se_log[survival <= 0] = np.nan
     low, high = _limits(survival, se_log, conf_type, level)
     return SurvivalCurve(
-        sets.time, table.n_risk, table.n_event, table.n_censor, survival, survival * se_log, se_log, low, high,
+        table.time, table.n_risk, events, table.n_censor, survival, survival * se_log, se_log, low, high,
         conf_type, level, "robust" if is_robust else "Greenwood", rows.n, int(rows.event.sum()), rows.set_aside,
         _note(rows), rows,
     )  # fmt: skip
@@ -259,26 +260,27 @@ def nelson_aalen(
         raise ParameterError(unknown("tie rule", ties, ("nelson-aalen", "fleming-harrington")))
     _check_options("log", level)
     rows = spells(exit, event, entry=entry, weights=weights, cluster=cluster)
-    sets, table = _life_table(rows)
+    table, events = _life_table(rows)
     ordinary = ties == "nelson-aalen"
     if robust and not ordinary:
         raise ParameterError("A robust variance is given for ties='nelson-aalen' only; choose that, or robust=False.")
     is_robust = ordinary and _is_robust(rows, robust)
     used = table.n_risk > 0
     if ordinary:
-        hazard = ratio(table.n_event, table.n_risk, used)
-        variance = ratio(table.n_event, table.n_risk**2, used)
+        hazard = ratio(events, table.n_risk, used)
+        variance = ratio(events, table.n_risk**2, used)
     else:
-        hazard, variance = _one_after_another(table)
+        hazard, variance = _one_after_another(rows, table)
     total = np.cumsum(hazard)
     if is_robust:
-        squared = _influence_variance(rows, sets, ratio(np.ones(sets.m), table.n_risk, used), variance)
+        at_event = ratio(np.ones(len(events)), table.n_risk, used)
+        squared = _influence_variance(rows, rows.exits, at_event, variance)
     else:
         squared = np.cumsum(variance)
     error = np.sqrt(np.maximum(squared, 0))
     spread = np.exp(z_value(level) * ratio(error, total, total > 0))
     return HazardCurve(
-        sets.time, table.n_risk, table.n_event, total, error, total / spread, total * spread, np.exp(-total), ties,
+        table.time, table.n_risk, events, total, error, total / spread, total * spread, np.exp(-total), ties,
         level, "robust" if is_robust else "model", rows.n, int(rows.event.sum()), rows.set_aside, _note(rows),
     )  # fmt: skip
 
@@ -296,31 +298,19 @@ def rmst_difference(first: SurvivalCurve, second: SurvivalCurve, tau: float, *, 
     return _normal_mean(one.estimate - other.estimate, variance, tau, first.level, kind, note)
 
 
-@dataclass(frozen=True)
-class _LifeTable:
-    """Counts at each moment, weighted and (rows_*) unweighted: (m,) each."""
-
-    n_risk: Floats
-    n_event: Floats
-    n_censor: Floats
-    rows_risk: Floats
-    rows_event: Floats
+def _life_table(rows: Spells) -> tuple[LifeTable, Floats]:
+    """Counts, and the weighted events of each time: (m,)."""
+    table = life_table(rows, rows.event.astype(np.int64), 1)
+    return table, table.n_event[:, 0].copy()
 
 
-def _life_table(rows: Spells) -> tuple[RiskSets, _LifeTable]:
-    sets = risk_sets(rows, every_exit=True)
-    used = (rows.weight > 0).astype(float)
-    n_event = sets.events(rows.weight)
-    ended = _sum_at(sets.last - 1, rows.weight * ~rows.event, sets.m)
-    return sets, _LifeTable(sets.at_risk(rows.weight), n_event, ended, sets.at_risk(used), sets.events(used))
-
-
-def _one_after_another(table: _LifeTable) -> tuple[Floats, Floats]:
+def _one_after_another(rows: Spells, table: LifeTable) -> tuple[Floats, Floats]:
     """Fleming-Harrington increments: tied events take place in turn, each of the tied rows' mean weight."""
-    tied = table.rows_event.astype(np.int64)
+    sets = rows.exits
+    tied = sets.events((rows.weight > 0).astype(np.float64)).astype(np.int64)
     moment = np.repeat(np.arange(len(tied)), tied)
     turn = np.arange(len(moment)) - np.repeat(np.cumsum(tied) - tied, tied)
-    mean = ratio(table.n_event, table.rows_event, tied > 0)[moment]
+    mean = ratio(table.n_event[:, 0], tied.astype(np.float64), tied > 0)[moment]
     left = table.n_risk[moment] - turn * mean
     size = len(tied)
     return _sum_at(moment, mean / left, size), _sum_at(moment, mean / left**2, size)
@@ -421,7 +411,7 @@ def _rmst_variance(curve: SurvivalCurve, area: Floats, used: int) -> float:
     if curve.se_kind == "Greenwood":
         return float(np.sum(area**2 * hazard))
     rows = curve.rows
-    sets = risk_sets(rows, every_exit=True)
+    sets = rows.exits
     pad = np.zeros(sets.m - used)
     at_event = np.concatenate([area * ratio(np.ones(used), n - d, open_), pad])
     influence = sets.along(np.concatenate([area * hazard, pad])) - np.where(rows.event, at_event[sets.last - 1], 0.0)
@@ -452,7 +442,8 @@ def _count_at(rows: Spells, when: Floats) -> Floats:
 
 def _is_robust(rows: Spells, robust: bool | None) -> bool:
     if robust is None:
-        return rows.cluster is not None or bool((rows.weight != np.round(rows.weight)).any())
+        counts = alike(rows.weight) or bool((rows.weight == np.round(rows.weight)).all())
+        return rows.cluster is not None or not counts
     if rows.cluster is not None and not robust:
         raise ParameterError("cluster asks for a robust variance; leave robust out, or leave cluster out.")
     return robust
