@@ -36,9 +36,13 @@ def declared() -> dict[str, str]:
     return found
 
 
-def development() -> list[str]:
+def extra(name: str) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return list(project["optional-dependencies"]["dev"])
+    return list(project["optional-dependencies"][name])
+
+
+def development() -> list[str]:
+    return [*extra("dev"), *extra("bench")]
 
 
 def test_the_page_on_dependencies_names_each_one_and_no_other() -> None:
@@ -47,7 +51,11 @@ def test_the_page_on_dependencies_names_each_one_and_no_other() -> None:
     assert named == set(declared())
 
 
-@pytest.mark.parametrize("name", sorted(declared()))
+# The peers of the benchmarks are installed by whoever runs those.
+INSTALLED = sorted(name for name, line in declared().items() if line not in extra("bench"))
+
+
+@pytest.mark.parametrize("name", INSTALLED)
 def test_each_is_installed_within_its_range(name: str) -> None:
     from packaging.requirements import Requirement
 
@@ -83,6 +91,19 @@ def test_numpy_and_scipy_give_known_numbers() -> None:
     assert connected_components(pairs, directed=False)[0] == 3
     left, right = (np.random.default_rng(7).standard_normal(3) for _ in range(2))
     assert left.tolist() == right.tolist()
+
+
+def test_numba_compiles_a_loop_to_the_same_number() -> None:
+    from numba import njit
+
+    def total(values: np.ndarray) -> float:
+        found = 0.0
+        for value in values:
+            found += value / 3
+        return found
+
+    values = np.arange(7.0)
+    assert njit(total)(values) == total(values)
 
 
 def test_pandas_and_pyarrow_keep_large_ids_decimals_and_text(tmp_path: Path) -> None:
