@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import median
 from typing import Any
@@ -13,27 +14,47 @@ from typing import Any
 ROUNDS = 5
 
 
+@dataclass(frozen=True)
+class Clocked:
+    """What a peer in another process found, and the seconds that it took there."""
+
+    seconds: float
+    value: Any
+
+
 def versus(
     what: str, n: int, ours: Callable[[], Any], peer: Callable[[], Any], name: str, rounds: int = ROUNDS
-) -> None:
+) -> float:
     """Print the median seconds of both over alternating rounds (after one that is not counted) and their ratio.
 
-    `n` is printed as the size; a ratio above 1 says how many times longer the peer took.
+    `n` is printed as the size; a ratio above 1 says how many times longer the peer took. A single round has none
+    before it that is not counted: the caller has run both once, to check that they agree. Returns our seconds.
     """
     took: tuple[list[float], list[float]] = ([], [])
-    for at in range(rounds + 1):
+    for at in range(rounds + (rounds > 1)):
         for spent, run in zip(took, (ours, peer), strict=True):
             start = time.perf_counter()
-            run()
-            if at:
-                spent.append(time.perf_counter() - start)
+            found = run()
+            seconds = time.perf_counter() - start
+            if at or rounds == 1:
+                spent.append(found.seconds if isinstance(found, Clocked) else seconds)
     mine, theirs = (median(spent) for spent in took)
     print(f"| {what} | {n:,} | {mine:.4f} | {theirs:.4f} | {theirs / mine:.1f} | {name} |", flush=True)
+    return mine
 
 
-def heading(*packages: str) -> None:
+def exponent(what: str, seconds: dict[int, float]) -> None:
+    """Print the power of n with which the time grew between the smallest and the largest size."""
+    import math
+
+    small, large = min(seconds), max(seconds)
+    power = math.log(seconds[large] / seconds[small]) / math.log(large / small)
+    print(f"| {what}: time grows as n to the power | {small:,} to {large:,} | {power:.2f} | | | |", flush=True)
+
+
+def heading(*packages: str, more: str = "") -> None:
     """Print the machine, the versions and the head of the table."""
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    versions = ", ".join([f"{package} {version(package)}" for package in packages] + ([more] if more else []))
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; {versions}")
     print("| what | n | clinops, s | peer, s | peer / clinops | peer |")
     print("|---|---|---|---|---|---|")

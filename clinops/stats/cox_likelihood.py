@@ -81,9 +81,22 @@ class PartialLikelihood:
         """Whether the compiled pass knows the answer to the digit, and the answer."""
         from clinops.stats.cox_pass import DIGITS_LOST, OK, slope
 
-        found = Slope(np.zeros(len(beta)), np.zeros((len(beta), len(beta))))
-        status, value = slope(*self._packed, np.ascontiguousarray(beta), found.gradient, found.information)
-        return status != DIGITS_LOST, State(self, beta, value, found) if status == OK else None
+        x, offset, weight, own, *rest = self._packed
+        eta = x @ beta
+        if len(offset):
+            eta += offset
+        if np.abs(eta).max(initial=0) > LARGEST_PREDICTOR:
+            return True, None
+        risk = np.exp(eta)
+        if len(weight):
+            risk *= weight
+        left = np.empty(len(self.mass))
+        found = Slope(own.copy(), np.zeros((len(beta), len(beta))))
+        status = slope(x, risk, *rest, left, found.gradient, found.information)
+        if status != OK:
+            return status != DIGITS_LOST, None
+        value = own @ beta + self.own_weight @ self.offset - self.mass @ np.log(left)
+        return True, State(self, beta, float(value), found)
 
     @cached_property
     def _packed(self) -> tuple[Any, ...]:
@@ -98,7 +111,8 @@ class PartialLikelihood:
         per_row = (self.x, self.offset if self.offset.any() else none, none if rows.plain else rows.weight)
         places = (sets.first if sets.first.any() else none, sets.last, sets.moment_of)
         return (
-            *(packed(values, np.float64) for values in per_row), *(packed(values, np.int32) for values in places),
+            *(packed(values, np.float64) for values in per_row), self.x.T @ self.own_weight,
+            *(packed(values, np.int32) for values in places),
             sets.stratum, self.tied, self._weight_of_events, self.efron, in_order,
         )  # fmt: skip
 
@@ -114,7 +128,7 @@ class PartialLikelihood:
         mean = self._left(risk[:, None] * self.x) / denominator[:, None]
         return Turns(eta, risk, denominator, self.mass / denominator, mean)
 
-    @property
+    @cached_property
     def own_weight(self) -> Floats:
         """Weight of each row that ends in an event, 0 for the others: (n,)."""
         return np.where(self.sets.moment_of >= 0, self.rows.weight, 0.0)
@@ -212,7 +226,7 @@ class State:
         """First derivatives (q,); with `turn_weight` (turns,), those for the covariates times that function of time."""
         if turn_weight is None and self._slope is not None:
             return self._slope.gradient
-        own = self.of.own_weight
+        own = self.of.own_weight.copy()
         if turn_weight is not None:
             at_moment = np.zeros(self.of.sets.m)
             at_moment[self.of.turn_moment] = turn_weight

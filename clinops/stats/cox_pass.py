@@ -1,9 +1,9 @@
-"""The Cox partial likelihood and its derivatives in three sweeps over the rows, compiled.
+"""The derivatives of the Cox partial likelihood in two sweeps over the rows, compiled.
 
 The twin of `cox_likelihood.State`, for ordinary risk sets: there each sum over risk sets is an array, here it is a
-running total. Arrays, for n rows, q covariates and m moments: x (n, q); weight (n,) or empty (1); first (n,) or empty
-(everybody at risk from the start); last, moment_of (n,) as of RiskSets; stratum, tied, mass (m,) of the moments, rows
-with an event and their weight. Tables have a row a moment and the columns (1, x), each summed with weight exp(eta).
+running total. Arrays, for n rows, q covariates and m moments: x (n, q); risk (n,) weight times exp(predictor); first
+(n,) or empty (everybody at risk from the start); last, moment_of (n,) as of RiskSets; stratum, tied, mass (m,) of the
+moments, rows with an event and their weight. Tables have a row a moment, and the columns (1, x) summed by risk.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from clinops.stats.compiled import jit
-from clinops.stats.cox_likelihood import LARGEST_PREDICTOR
 
-OK, TOO_LARGE, DIGITS_LOST = 0, 1, 2
+OK, NOBODY_LEFT, DIGITS_LOST = 0, 1, 2
 MOST_PASSED = 1e8
 """A running total that was this many times what is left of it has lost half of its sixteen digits."""
 BLOCK = 512
@@ -23,26 +22,23 @@ BLOCK = 512
 
 @jit
 def slope(
-    x: Any, offset: Any, weight: Any, first: Any, last: Any, moment_of: Any, stratum: Any, tied: Any, mass: Any,
-    efron: bool, in_order: bool, beta: Any, gradient: Any, information: Any,
+    x: Any, risk: Any, first: Any, last: Any, moment_of: Any, stratum: Any, tied: Any, mass: Any, efron: bool,
+    in_order: bool, left: Any, gradient: Any, information: Any,
 ) -> Any:  # fmt: skip
-    """Return a status and the value at `beta` (q,); fills `gradient` (q,) and `information` (q, q).
+    """Take from `gradient` (q,), which holds the events' own part, and add to `information` (q, q); return a status.
 
     in_order : rows are sorted by `last`, so that those who leave are met one after another and need no table.
+    left : (turns,) filled with the risk of those left in each turn.
     """
-    n, q = x.shape
+    q = x.shape[1]
     m = len(tied)
-    risk = np.empty(n)
     leaving = np.zeros((1 if in_order else m + 1, q + 1))
     entering = np.zeros((m + 1 if len(first) else 1, q + 1))
     events = np.zeros((m, q + 1))
-    fine, value = _predict(x, offset, weight, moment_of, beta, risk, gradient)
-    if not fine:
-        return TOO_LARGE, 0.0
     _tabulate(x, risk, first, last, moment_of, tied, efron, in_order, leaving, entering, events)
     hazard, spared = np.zeros(m), np.zeros(m)
-    status, most, logs = _backwards(
-        x, risk, first, last, stratum, tied, mass, efron, in_order, leaving, entering, events, hazard, spared,
+    status, most = _backwards(
+        x, risk, first, last, stratum, tied, mass, efron, in_order, leaving, entering, events, hazard, spared, left,
         gradient, information,
     )  # fmt: skip
     if status == OK:
@@ -51,27 +47,7 @@ def slope(
     for j in range(q):
         for h in range(j):
             information[h, j] = information[j, h]
-    return status, value - logs
-
-
-@jit
-def _predict(x: Any, offset: Any, weight: Any, moment_of: Any, beta: Any, risk: Any, gradient: Any) -> Any:
-    """Fill `risk` with weight exp(eta); return whether that can be computed, and the events' own part of the value."""
-    n, q = x.shape
-    value = 0.0
-    for i in range(n):
-        eta = offset[i] if len(offset) else 0.0
-        for j in range(q):
-            eta += x[i, j] * beta[j]
-        if not abs(eta) <= LARGEST_PREDICTOR:
-            return False, 0.0
-        w = weight[i] if len(weight) else 1.0
-        risk[i] = w * np.exp(eta)
-        if moment_of[i] >= 0:
-            value += w * eta
-            for j in range(q):
-                gradient[j] += w * x[i, j]
-    return True, value
+    return status
 
 
 @jit
@@ -103,18 +79,18 @@ def _add(table: Any, k: int, r: float, x: Any, i: int) -> None:
 @jit
 def _backwards(
     x: Any, risk: Any, first: Any, last: Any, stratum: Any, tied: Any, mass: Any, efron: bool, in_order: bool,
-    leaving: Any, entering: Any, events: Any, hazard: Any, spared: Any, gradient: Any, information: Any,
+    leaving: Any, entering: Any, events: Any, hazard: Any, spared: Any, left: Any, gradient: Any, information: Any,
 ) -> Any:  # fmt: skip
-    """From the last moment to the first: what each takes from value, gradient and information.
+    """From the last moment to the first: what each takes from gradient and information.
 
-    Fills `hazard`, what a moment adds to those at risk, and `spared`, what its tied rows are let off. Returns a status,
-    the largest factor by which a running total was more than what is left of it, and the sum of logarithms.
+    Fills `hazard`, what a moment adds to those at risk, `spared`, what its tied rows are let off, and `left`. Returns
+    a status and the largest factor by which a running total was more than what is left of it.
     """
     q = x.shape[1]
     late = len(first) > 0
     passed, gone, total = np.zeros((1, q + 1)), np.zeros(q + 1), np.zeros(q + 1)
     untied, filled = np.empty((BLOCK, q)), 0
-    row, most, logs = len(risk) - 1, 1.0, 0.0
+    row, place, most = len(risk) - 1, len(left), 1.0
     for k in range(len(tied) - 1, -1, -1):
         fresh = k < len(tied) - 1 and stratum[k] != stratum[k + 1]
         if fresh:  # those who enter from the moment after on are of the stratum after
@@ -131,13 +107,13 @@ def _backwards(
                 gone[j] += entering[k + 1, j]
             total[j] = passed[0, j] - gone[j]
         if not total[0] > 0.0:
-            return (DIGITS_LOST if late else TOO_LARGE), most, logs
+            return (DIGITS_LOST if late else NOBODY_LEFT), most
         most = max(most, passed[0, 0] / total[0])
         turns = tied[k] if efron else 1
-        fine, part, a, b, c, d, e = _turns(total[0], events[k, 0], turns, mass[k] / turns)
+        place -= turns
+        fine, a, b, c, d, e = _turns(total[0], events[k, 0], mass[k], left[place : place + turns])
         if not fine:
-            return TOO_LARGE, most, logs
-        logs += part
+            return NOBODY_LEFT, most
         hazard[k], spared[k] = a, b
         for j in range(q):
             gradient[j] -= a * total[j + 1] - b * events[k, j + 1]
@@ -155,29 +131,31 @@ def _backwards(
             information -= untied.T @ untied
             filled = 0
     information -= untied[:filled].T @ untied[:filled]
-    return OK, most, logs
+    return OK, most
 
 
 @jit
-def _turns(total: float, own: float, turns: int, mass: float) -> Any:
-    """Sums over the turns of one moment, h the share of the tied that is gone and s what is left of the total.
+def _turns(total: float, own: float, mass: float, left: Any) -> Any:
+    """Fill `left`, s, with what is left in each turn of a moment, h the share of the tied that is gone by then.
 
-    Returns whether something is left, and mass times the sums of log s, 1/s, h/s, 1/s^2, h/s^2 and h^2/s^2.
+    Returns whether anything is, and the mass of a turn times the sums of 1/s, h/s, 1/s^2, h/s^2 and h^2/s^2.
     """
-    logs = a = b = c = d = e = 0.0
+    turns = len(left)
+    a = b = c = d = e = 0.0
     for turn in range(turns):
         share = turn / turns
-        left = total - share * own
-        if not left > 0.0:
-            return False, logs, a, b, c, d, e
-        step = mass / left
-        logs += mass * np.log(left)
-        a += step
-        b += share * step
-        c += step / left
-        d += share * step / left
-        e += share * share * step / left
-    return True, logs, a, b, c, d, e
+        left[turn] = total - share * own
+        if not left[turn] > 0.0:
+            return False, a, b, c, d, e
+        inverse = 1.0 / left[turn]
+        square = inverse * inverse
+        a += inverse
+        b += share * inverse
+        c += square
+        d += share * square
+        e += share * share * square
+    one = mass / turns
+    return True, one * a, one * b, one * c, one * d, one * e
 
 
 @jit
