@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -210,8 +210,8 @@ def kaplan_meier(
 class HazardCurve:
     """A cumulative hazard: one value for each distinct time at which a row ends.
 
-    time, n_risk, n_event : (k,). cumulative_hazard, std_error, conf_low, conf_high : (k,), the limits on the log
-    scale. survival : (k,) exp(-cumulative_hazard).
+    time, n_risk, n_event : (k,). cumulative_hazard, std_error, conf_low, conf_high : (k,), the limits by `conf_type`.
+    survival : (k,) exp(-cumulative_hazard).
     """
 
     time: Floats
@@ -223,6 +223,7 @@ class HazardCurve:
     conf_high: Floats
     survival: Floats
     ties: str
+    conf_type: str
     level: float
     se_kind: str
     n: int
@@ -240,6 +241,7 @@ def nelson_aalen(
     ties: str = "nelson-aalen",
     robust: bool | None = None,
     cluster: ArrayLike | None = None,
+    conf_type: str = "log-log",
     level: float = 0.95,
 ) -> HazardCurve:
     """How much hazard has accumulated by each time?
@@ -247,6 +249,8 @@ def nelson_aalen(
     Parameters are those of `kaplan_meier`, and
     ties : "nelson-aalen" adds d/n at a time with d events; "fleming-harrington" lets tied events happen one after
         another, 1/n + 1/(n-1) + ..., the companion of Efron's Cox model. The latter has no robust variance here.
+    conf_type : scale of survival exp(-H) on which the limits are symmetric: "log-log" (the logarithm of H), "log" (H
+        itself, not below 0), "plain" or "arcsin". An upper limit of H is infinite where that of survival is 0.
 
     Raises
     ------
@@ -254,11 +258,12 @@ def nelson_aalen(
 
     Notes
     -----
-    Nelson 1972, Aalen 1978, Fleming and Harrington 1984; checked against R survival 3.5.3 (`ctype` 1 and 2).
+    Nelson 1972, Aalen 1978, Fleming and Harrington 1984; checked against R survival 3.5.3 (`ctype` 1 and 2, limits with
+    `stype` 2).
     """
     if ties not in ("nelson-aalen", "fleming-harrington"):
         raise ParameterError(unknown("tie rule", ties, ("nelson-aalen", "fleming-harrington")))
-    _check_options("log", level)
+    _check_options(conf_type, level)
     rows = spells(exit, event, entry=entry, weights=weights, cluster=cluster)
     table, events = _life_table(rows)
     ordinary = ties == "nelson-aalen"
@@ -278,9 +283,9 @@ def nelson_aalen(
     else:
         squared = np.cumsum(variance)
     error = np.sqrt(np.maximum(squared, 0))
-    spread = np.exp(z_value(level) * ratio(error, total, total > 0))
+    low, high = _hazard_limits(total, error, conf_type, level)
     return HazardCurve(
-        table.time, table.n_risk, events, total, error, total / spread, total * spread, np.exp(-total), ties,
+        table.time, table.n_risk, events, total, error, low, high, np.exp(-total), ties, conf_type,
         level, "robust" if is_robust else "model", rows.n, int(rows.event.sum()), rows.set_aside, _note(rows),
     )  # fmt: skip
 
@@ -291,11 +296,35 @@ def rmst_difference(first: SurvivalCurve, second: SurvivalCurve, tau: float, *, 
     The curves are taken as independent (different people); the two-sided P value is from the normal distribution.
     NaN with a note if either mean is not identified up to tau. Royston and Parmar 2013.
     """
-    one, other = first.rmst(tau, extend=extend), second.rmst(tau, extend=extend)
+    one, other, kind, note = _two_means(first, second, tau, extend)
     variance = one.std_error**2 + other.std_error**2
-    kind = first.se_kind if first.se_kind == second.se_kind else f"{first.se_kind}, {second.se_kind}"
-    note = "; ".join(dict.fromkeys(text for text in (one.note, other.note) if text))
     return _normal_mean(one.estimate - other.estimate, variance, tau, first.level, kind, note)
+
+
+def rmst_ratio(first: SurvivalCurve, second: SurvivalCurve, tau: float, *, extend: bool = False) -> MeanSurvival:
+    """By what factor does the mean time free of the event, up to tau, differ between the first group and the second?
+
+    As `rmst_difference`, on the logarithmic scale: std_error is of the logarithm, the P value against a ratio of 1.
+    NaN with a note where a mean is 0 (everybody has the event at once).
+    """
+    one, other, kind, note = _two_means(first, second, tau, extend)
+    if not note and min(one.estimate, other.estimate) <= 0:
+        note = "no time free of the event in one group: no ratio"
+    if note:
+        return _normal_mean(float("nan"), float("nan"), tau, first.level, kind, note)
+    variance = (one.std_error / one.estimate) ** 2 + (other.std_error / other.estimate) ** 2
+    logarithm = _normal_mean(float(np.log(one.estimate / other.estimate)), variance, tau, first.level, kind)
+    estimate, low, high = np.exp([logarithm.estimate, logarithm.conf_low, logarithm.conf_high]).tolist()
+    return replace(logarithm, estimate=estimate, conf_low=low, conf_high=high)
+
+
+def _two_means(
+    first: SurvivalCurve, second: SurvivalCurve, tau: float, extend: bool
+) -> tuple[MeanSurvival, MeanSurvival, str, str]:
+    """Both means, the kind of their errors, and why one is not identified."""
+    one, other = first.rmst(tau, extend=extend), second.rmst(tau, extend=extend)
+    kind = first.se_kind if first.se_kind == second.se_kind else f"{first.se_kind}, {second.se_kind}"
+    return one, other, kind, "; ".join(dict.fromkeys(text for text in (one.note, other.note) if text))
 
 
 def _life_table(rows: Spells) -> tuple[LifeTable, Floats]:
@@ -380,6 +409,21 @@ def _limits(survival: Floats, se_log: Floats, conf_type: str, level: float) -> t
     bounds = (np.clip(scale[conf_type](side), 0.0, 1.0) for side in (-1.0, 1.0))
     low, high = (np.where(survival == 1, 1.0, np.where(survival == 0, np.nan, bound)) for bound in bounds)
     return low, high
+
+
+def _hazard_limits(hazard: Floats, error: Floats, conf_type: str, level: float) -> tuple[Floats, Floats]:
+    """Limits of a cumulative hazard: those of exp(-hazard) turned round, without losing the digits of small ones."""
+    reach = z_value(level) * error
+    if conf_type == "log-log":
+        spread = np.exp(ratio(reach, hazard, hazard > 0))
+        return hazard / spread, hazard * spread
+    if conf_type == "log":
+        return np.maximum(hazard - reach, 0.0), hazard + reach
+    with np.errstate(divide="ignore"):
+        if conf_type == "plain":
+            return np.maximum(hazard - np.log1p(reach), 0.0), hazard - np.log1p(-np.minimum(reach, 1.0))
+        low, high = _limits(np.exp(-hazard), error, conf_type, level)
+        return -np.log(high) + 0.0, -np.log(low) + 0.0
 
 
 def _first_below(time: Floats, curve: Floats, target: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from clinops.stats.survival import (
     kaplan_meier,
     nelson_aalen,
     rmst_difference,
+    rmst_ratio,
 )
 from tests.support import assert_close, case_file, oracle, oracle_csv
 
@@ -147,6 +149,30 @@ def test_cumulative_hazards_equal_r(name: str) -> None:
         assert_close(_column(turns, field), wanted[theirs], 1e-8, f"{name}.fh.{theirs}")
 
 
+@pytest.mark.parametrize("scale", CONF_TYPES)
+@pytest.mark.parametrize("name", ["km_lung_sex", "km_heart_tv"])
+def test_limits_of_the_cumulative_hazard_are_those_of_r_for_its_survival(name: str, scale: str) -> None:
+    expected = oracle("survival/hazard_limits")["expected"][name][scale]
+    curves = [nelson_aalen(**group, conf_type=scale, robust=False) for group in _groups(name)[1]]
+    # The higher survival is the lower hazard. Where nobody has had the event R has no limits; ours are 0.
+    known = _column(curves, "cumulative_hazard") > 0
+    for theirs, field in {"upper": "conf_low", "lower": "conf_high"}.items():
+        wanted = np.array([np.nan if cell is None else cell for cell in expected[theirs]], dtype=float)
+        np.testing.assert_allclose(np.exp(-_column(curves, field))[known], wanted[known], rtol=1e-8, atol=1e-12)
+
+
+def test_limits_of_a_small_hazard_keep_their_digits() -> None:
+    """One event among a million: H = 1e-6, its error 1e-6; worked out with the definitions of the four scales."""
+    time, event = np.repeat([1.0, 2.0], [1, 999_999]), np.repeat([1, 0], [1, 999_999])
+    z = 1.959963984540054e-6
+    for scale, low, high in (
+        ("log", 0.0, 1e-6 + z), ("plain", 0.0, 1e-6 - np.log1p(-z)),
+        ("log-log", 1e-6 / np.exp(1.959963984540054), 1e-6 * np.exp(1.959963984540054)),
+    ):  # fmt: skip
+        found = nelson_aalen(time, event, conf_type=scale)
+        assert [found.conf_low[0], found.conf_high[0]] == pytest.approx([low, high], rel=1e-12, abs=0)
+
+
 def test_robust_variance_of_weighted_curves_equals_r() -> None:
     expected, groups = _groups("km_lung_weighted")
     curves = [kaplan_meier(**group, conf_type="log-log") for group in groups]
@@ -258,6 +284,29 @@ def test_restricted_mean_difference_adds_variances() -> None:
     assert found.estimate == pytest.approx(summary["rmst"][1] - summary["rmst"][0], rel=1e-8)
     assert found.std_error == pytest.approx(np.hypot(*summary["rmst_se"]), rel=1e-8)
     assert found.conf_low < found.estimate < found.conf_high and 0 < found.p_value < 0.01
+
+
+def test_ratio_of_restricted_means_by_the_delta_method_on_r_s_means() -> None:
+    expected, groups = _groups("km_lung_sex")
+    summary = expected["summary_loglog"]
+    men, women = (kaplan_meier(**group) for group in groups)
+    found = rmst_ratio(women, men, 365)
+    ratio = summary["rmst"][1] / summary["rmst"][0]
+    error = np.hypot(*(np.array(summary["rmst_se"]) / np.array(summary["rmst"])))
+    reach = 1.959963984540054 * error
+    ours = [found.estimate, found.std_error, found.conf_low, found.conf_high]
+    assert_close(ours, [ratio, error, ratio * np.exp(-reach), ratio * np.exp(reach)], 1e-8)
+    assert found.p_value == pytest.approx(2 * (1 - 0.5 * (1 + math.erf(np.log(ratio) / error / 2**0.5))), rel=1e-6)
+
+
+def test_ratio_of_restricted_means_that_is_none() -> None:
+    some, late = kaplan_meier([1, 2, 3], [1, 0, 0]), kaplan_meier([5, 6, 7], [1, 1, 0])
+    beyond = rmst_ratio(some, late, 6)
+    assert np.isnan(beyond.estimate) and "follow-up ends at 3" in beyond.note
+    nobody = rmst_ratio(kaplan_meier([5], [1], entry=[4.5]), kaplan_meier([], []), 6)
+    assert np.isnan(nobody.estimate) and nobody.note
+    same = rmst_ratio(kaplan_meier([4, 5], [0, 0]), kaplan_meier([4, 6], [0, 0]), 3)
+    assert (same.estimate, same.std_error) == (1.0, 0.0) and np.isnan(same.p_value)
 
 
 def test_logrank_without_a_comparison() -> None:
