@@ -48,10 +48,11 @@ from clinops.sources import connect
 _LATER = {
     "care_measures": "clinops.analyse.care.measures",
     "cost_of_care": "clinops.analyse.costs.care", "journey": "clinops.analyse.journey",
-    "ledger": "clinops.analyse.costs.ledger",
+    "hazard_ratios": "clinops.analyse.curves.hazards", "ledger": "clinops.analyse.costs.ledger",
     "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
     "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
+    "survival": "clinops.analyse.curves.facade",
     "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
@@ -68,9 +69,9 @@ __all__ = [
     "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
     "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
-    "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "index_date", "journey", "lacks",
-    "ledger",
+    "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
+    "index_date", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions",
-    "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",
+    "sensitivity", "sex", "sex_is", "subgroup", "survival", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

@@ -34,13 +34,13 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
 
     fitted = curves(data, measure, adjusted)
     horizon = int(follow_up_end(measure, fitted))
-    landmarks = _landmarks(horizon)
+    marks = landmarks(horizon)
     parts = []
     for name, arm in (("exposed", True), ("comparator", False)):
         rows = (data.exposed == arm) & (adjusted.weights > 0) & (data.days(measure) > 0)
         days = np.sort(data.days(measure)[rows])
         label = protocol.exposed.name if arm else protocol.comparator.name
-        parts += [_curve(fitted[name], days, label), _at_risk(fitted[name], days, landmarks, label)]
+        parts += [_curve(fitted[name], days, label), _at_risk(fitted[name], days, marks, label)]
     frame = pd.concat(parts, ignore_index=True)
     table = frame[frame["kind"] == "at risk"].drop(columns="kind").reset_index(drop=True)
     label = measure.events.label if measure.events else measure.name
@@ -62,19 +62,24 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
     )  # fmt: skip
 
 
-def _landmarks(horizon: int) -> np.ndarray:
+def landmarks(horizon: float) -> np.ndarray:
     """Round days from 0 on, the horizon always among them; one too near it is left out."""
     step = next((s for s in STEPS if horizon / s <= 7), STEPS[-1])
-    days = [day for day in range(0, horizon, step) if horizon - day >= step / 2]
+    days = [day for day in range(0, int(np.ceil(horizon)), step) if horizon - day >= step / 2]
     return np.array([*days, horizon])
+
+
+def thinned(steps: np.ndarray) -> np.ndarray:
+    """Return the places of a curve's steps, spread over at most so many as the page has room for."""
+    if len(steps) <= MOST_STEPS:
+        return steps
+    return np.asarray(steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))])
 
 
 def _curve(curve: Any, days: np.ndarray, label: str) -> pd.DataFrame:
     import pandas as pd
 
-    steps = np.flatnonzero(curve.n_event > 0)
-    if len(steps) > MOST_STEPS:
-        steps = steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))]
+    steps = thinned(np.flatnonzero(curve.n_event > 0))
     time = np.concatenate([[0.0], curve.time[steps]])
     survived = np.concatenate([[1.0], curve.survival[steps]])
     return pd.DataFrame({
