@@ -18,6 +18,7 @@ from clinops.stats.rates import NAN, Estimate
 from clinops.stats.risk_sets import Bools, Floats, Ints, ratio
 
 METHOD = "clustered"
+ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,14 @@ def _error(rows: _Pieces, of: _Value, used: Bools) -> float:
     clusters = len(np.unique(rows.cluster[used]))
     if clusters < 2:
         return NAN
-    each = of.by_events[rows.group, rows.cell] * rows.d + of.by_time[rows.group, rows.cell] * rows.t
-    influence = np.bincount(rows.cluster[used], each[used])
-    return math.sqrt(clusters / (clusters - 1) * float(influence @ influence))
+    by_events = of.by_events[rows.group, rows.cell] * rows.d
+    by_time = of.by_time[rows.group, rows.cell] * rows.t
+    influence = np.bincount(rows.cluster[used], (by_events + by_time)[used])
+    most = np.bincount(rows.cluster[used], (np.abs(by_events) + np.abs(by_time))[used])
+    spread = float(influence @ influence)
+    if spread <= (ROUNDING * float(most.sum())) ** 2:  # persons who are all alike: what is left is rounding
+        return 0.0
+    return math.sqrt(clusters / (clusters - 1) * spread)
 
 
 def _plain(rows: _Pieces, of: _Value, used: Bools, level: float) -> Estimate:

@@ -41,6 +41,8 @@ def rows(exposed: Sequence[One], comparator: Sequence[One], horizon: float = 100
         "weights": np.ones(len(people)), "cluster": np.arange(len(people)), "cluster_name": "person",
         "names": ("Programme", "Usual care"), "event": "Visits", "death": "Death before it", "since": 0.0,
         "horizon": float(horizon), "estimand": "difference between the arms as they are", "adjustment": "crude",
+        "index_date": np.full(len(people), np.datetime64(INDEX)),
+        "born": np.full(len(people), np.datetime64("1950-01-01")),
     }  # fmt: skip
     return EventRows(**(parts | changes))
 
