@@ -19,6 +19,7 @@ from clinops.stats.risk_sets import Bools, Floats, Ints, ratio
 
 METHOD = "clustered"
 ROUNDING = 1e-13
+ROOM = 8
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _over(top: _Value, bottom: _Value) -> _Value:
 
 def _error(rows: _Pieces, of: _Value, used: Bools) -> float:
     """The robust error of a quantity, from the clusters that some rows are of; NaN for fewer than two."""
-    clusters = len(np.unique(rows.cluster[used]))
+    clusters = int((np.bincount(rows.cluster[used]) > 0).sum())
     if clusters < 2:
         return NAN
     by_events = of.by_events[rows.group, rows.cell] * rows.d
@@ -217,5 +218,11 @@ def _checked(
     arm, cells = group.astype(np.int64), at.astype(np.int64)
     place, size = arm * len(weight) + cells, 2 * len(weight)
     sums = [np.bincount(place, v, size).astype(np.float64).reshape(2, -1) for v in (d, t)]
-    codes = np.unique(whose, return_inverse=True)[1].astype(np.int64)
-    return _Pieces(d, t, arm, cells, codes, sums[0], sums[1]), weight / weight.sum()
+    return _Pieces(d, t, arm, cells, _codes(whose), sums[0], sums[1]), weight / weight.sum()
+
+
+def _codes(labels: np.ndarray) -> Ints:
+    """Whole numbers for labels; such as are already numbers of about as many rows are taken as they are."""
+    if labels.dtype.kind in "iu" and len(labels) and labels.min() >= 0 and labels.max() < ROOM * len(labels):
+        return labels.astype(np.int64)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

@@ -62,7 +62,8 @@ def rates(of: Rates, min_cell: int) -> Result:
     said = _said(of, frame.iloc[0], f"{of.rows.event}, {_which(of)}, {UNIT}")
     each = [_said(of, row, f"{row['split']} {row['level']}") for _, row in frame[drawn].iterrows()]
     return Result(
-        "rates", f"{of.rows.event}: rates by calendar year and age", frame, columns, tuple(_notes(of)), said,
+        "rates", f"{of.rows.event}: rates by calendar year and age", frame, columns,
+        (*_notes(of), *_without_ratio(of, frame)), said,
         figure=figure, group_by="split", alt=" ".join([said, *each]), hidden=hidden,
     )  # fmt: skip
 
@@ -128,7 +129,7 @@ def _said(of: Rates, row: Any, what: str) -> str:
     for (_, arm), name in zip(ARMS, of.rows.names, strict=True):
         value, low, high = (float(row[f"{part}_{arm}"]) for part in ("rate", "low", "high"))
         known = words.interval(value, low, high) if np.isfinite(low) else words.number(value)
-        parts.append(f"{known} among {name}" if row[f"years_{arm}"] else f"nobody watched among {name}")
+        parts.append(f"{known} among {name}" if row[f"years_{arm}"] else f"nobody followed among {name}")
     return f"{what}: {' and '.join(parts)}."
 
 
@@ -149,6 +150,17 @@ def _notes(of: Rates) -> list[str]:
     if (of.pieces.band == of.pieces.shape[1] - 1).any():
         said.append("Age is not known without a year of birth, or with one after the first day of follow-up.")
     return said
+
+
+def _without_ratio(of: Rates, frame: pd.DataFrame) -> list[str]:
+    """In which strata there is no ratio, by what is 0 in them."""
+    told: dict[str, list[str]] = {}
+    for row in frame[frame["ratio"].isna()].to_dict("records"):
+        for (_, arm), name in zip(ARMS, of.rows.names, strict=True):
+            what = "nobody was followed" if not row[f"years_{arm}"] else "there were no events"
+            if not row[f"events_{arm}"]:
+                told.setdefault(f"{what} in the arm {name}", []).append(f"{row['split']} {row['level']}")
+    return [f"There is no ratio where {why}: {', '.join(strata)}." for why, strata in told.items()]
 
 
 # --- standardised ------------------------------------------------------------------------------------------

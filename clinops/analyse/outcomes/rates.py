@@ -94,7 +94,7 @@ class Rates:
 def band_name(ages: Sequence[int], band: int) -> str:
     """The name of a band of age: below 18, 18 to 44, 85 and over."""
     if band > len(ages) or not ages:
-        return "age not known"
+        return "not known"
     if band == 0:
         return f"below {ages[0]}"
     low = ages[band - 1]
@@ -153,8 +153,9 @@ def split(rows: EventRows, ages: tuple[int, ...], first: bool, standard: str) ->
 def counted(of: Rates, mask: Mask, arm: bool) -> tuple[int, int, float]:
     """Persons, events and days of an arm in some pieces, without weights."""
     at = mask & (of.exposed == arm)
-    piece = of.pieces
-    return len(np.unique(piece.row[at])), int(piece.events[at].sum()), float(piece.days[at].sum())
+    piece, row = of.pieces, of.pieces.row[at]  # in the order of rows
+    persons = int((row[1:] != row[:-1]).sum()) + bool(len(row))
+    return persons, int(piece.events[at].sum()), float(piece.days[at].sum())
 
 
 def rate(of: Rates, mask: Mask, arm: bool) -> Estimate:
@@ -166,8 +167,7 @@ def rate(of: Rates, mask: Mask, arm: bool) -> Estimate:
     events, years = of.pieces.events[at], of.years[at]
     if of.exact or not events.any():  # without events the counts are all that there is: no weight changes the 0
         return poisson_rate(float(events.sum()), float(years.sum()), level=LEVEL)
-    cluster = np.unique(of.cluster[at], return_inverse=True)[1]
-    found = ratio_of_sums(*(np.bincount(cluster, v * of.weight[at]) for v in (events, years)), level=LEVEL)
+    found = ratio_of_sums(*(np.bincount(of.cluster[at], v * of.weight[at]) for v in (events, years)), level=LEVEL)
     # Where all persons are alike the error is 0 but for rounding.
     return found if found.std_error > 1e-12 * found.estimate else _without_interval(found)
 
@@ -178,9 +178,8 @@ def contrast(of: Rates, mask: Mask, scale: str) -> Estimate:
     from clinops.stats.rates import NAN, Estimate, rate_difference, rate_ratio
 
     sums = [counted(of, mask, arm) for arm in (True, False)]
-    lost = [name for name, (_, _, days) in zip(of.rows.names, sums, strict=True) if not days]
-    if lost:
-        return Estimate(NAN, NAN, NAN, LEVEL, "", note=f"nobody is watched in the arm {' nor in the arm '.join(lost)}")
+    if note := _lost(of, mask):
+        return Estimate(NAN, NAN, NAN, LEVEL, "", note=note)
     if of.exact:
         (_, one, days), (_, zero, days_0) = sums
         by = rate_ratio if scale == "ratio" else rate_difference
@@ -193,6 +192,12 @@ def contrast(of: Rates, mask: Mask, scale: str) -> Estimate:
         )  # fmt: skip
         found = parts.ratio if scale == "ratio" else parts.difference
     return finite(found) if scale == "ratio" else found
+
+
+def _lost(of: Rates, mask: Mask) -> str:
+    """Why nothing can be compared where an arm has nobody."""
+    lost = [name for name, arm in zip(of.rows.names, (True, False), strict=True) if not counted(of, mask, arm)[2]]
+    return f"nobody was followed in the arm {' nor in the arm '.join(lost)}" if lost else ""
 
 
 def finite(found: Estimate) -> Estimate:
@@ -241,7 +246,9 @@ def standardised(of: Rates) -> Standardised:
     both = known & (t[0] > 0) & (t[1] > 0)
     whole, inside = float(size.sum()), float(size[both].sum())
     if not inside > 0:
-        none = Estimate(NAN, NAN, NAN, LEVEL, "", note="no calendar year and age with person-time in both arms")
+        note = _lost(of, np.ones(len(of.years), dtype=bool))
+        note = note or "no calendar year and age with person-time in both arms"
+        none = Estimate(NAN, NAN, NAN, LEVEL, "", note=note)
         return Standardised(none, none, none, none, none, 0.0 if whole else NAN)
     if of.exact:
         found = _poisson(d[:, both], t[:, both], size[both])

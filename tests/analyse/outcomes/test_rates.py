@@ -1,4 +1,4 @@
-"""Rates by calendar year and age: counted by hand, standardised by hand, weighted, by person, and with nothing to say."""
+"""Rates by calendar year and age: counted and standardised by hand, weighted, by person, and with nothing to say."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_days_and_events_fall_in_their_year_and_age() -> None:
     assert counts(of, "exposed") == {
         "": (2, 4, 140), "Calendar year 2019": (2, 1, 2), "Calendar year 2020": (2, 3, 138),
         "Age 45 to 64": (1, 1, 9), "Age 65 to 74": (1, 2, 91), "Age 75 to 84": (0, 0, 0),
-        "Age age not known": (1, 1, 40),
+        "Age not known": (1, 1, 40),
     }  # fmt: skip
     assert counts(of, "comparator") == {
         "": (1, 1, 100), "Calendar year 2019": (1, 0, 1), "Calendar year 2020": (1, 1, 99),
         "Age 45 to 64": (0, 0, 0), "Age 65 to 74": (0, 0, 0), "Age 75 to 84": (1, 1, 100),
-        "Age age not known": (0, 0, 0),
+        "Age not known": (0, 0, 0),
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_an_outcome_that_is_watched_late_has_no_earlier_days() -> None:
 
 def test_who_is_watched_before_birth_has_no_known_age() -> None:
     of = made([FIRST], [THIRD], index_date=BY_HAND["index_date"][:2], born=dates("2020-01-05", "1940-03-01"))
-    assert counts(of, "exposed")["Age age not known"] == (1, 3, 100)
+    assert counts(of, "exposed")["Age not known"] == (1, 3, 100)
 
 
 def spread(seed: int, weights: bool = False, **changes: Any) -> Rates:
@@ -180,9 +180,9 @@ def test_persons_without_weight_or_time_are_in_no_stratum() -> None:
     assert counts(of, "exposed")[""] == (1, 3, 100)
     nobody = made([One(0)], [THIRD], index_date=BY_HAND["index_date"][:2], born=BY_HAND["born"][:2])
     row = table(nobody).loc[("", "")]
-    assert row["note"] == "nobody is watched in the arm Programme" and row["n_exposed"] == 0
+    assert row["note"] == "nobody was followed in the arm Programme" and row["n_exposed"] == 0
     empty = made([One(0)], [One(0)], index_date=BY_HAND["index_date"][:2], born=BY_HAND["born"][:2])
-    assert list(table(empty)["note"]) == ["nobody is watched in the arm Programme nor in the arm Usual care"]
+    assert list(table(empty)["note"]) == ["nobody was followed in the arm Programme nor in the arm Usual care"]
     assert np.isnan(standardised(empty).covered)
 
 
@@ -202,7 +202,7 @@ def test_nothing_to_compare_is_said() -> None:
 
 def test_names_of_bands() -> None:
     assert [band_name((18, 45, 46), band) for band in range(5)] == [
-        "below 18", "18 to 44", "45", "46 and over", "age not known",
+        "below 18", "18 to 44", "45", "46 and over", "not known",
     ]  # fmt: skip
 
 
