@@ -141,7 +141,8 @@ def _notes(of: Rates) -> list[str]:
         "person is counted in every year and age in which they are watched."
     ]
     if not rows.plain:
-        said.append(f"Persons, events and person-years are as counted, rates and ratios weighted ({rows.adjustment}).")
+        # Without the label of the adjustment: a number in it could be one that is hidden, and the note would go.
+        said.append("Rates and ratios are weighted as the study is; persons, events and person-years are as counted.")
     said.append(
         "Intervals are exact (Poisson): the event comes once a person." if of.exact else
         f"Intervals take {'persons' if rows.cluster_name == 'person' else f'a {rows.cluster_name}'} as the unit, since "

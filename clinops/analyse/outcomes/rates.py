@@ -261,7 +261,7 @@ def standardised(of: Rates) -> Standardised:
         )  # fmt: skip
         found = parts.exposed, parts.comparator, parts.difference, parts.ratio, parts.mantel_haenszel
     one, zero, gap, ratio, pooled = found
-    return Standardised(one, zero, gap, finite(ratio), finite(pooled), inside / whole)
+    return Standardised(one, zero, gap, finite(ratio), finite(pooled), min(inside / whole, 1.0))
 
 
 def _poisson(d: Floats, t: Floats, size: Floats) -> tuple[Estimate, ...]:

@@ -64,7 +64,7 @@ def test_the_figure_is_drawn_from_the_strata_of_the_table() -> None:
 @pytest.mark.parametrize(("weights", "first"), [(False, False), (True, False), (False, True)])
 def test_notes_say_how_intervals_are_made_and_what_is_weighted(weights: bool, first: bool) -> None:
     notes = " ".join(rates(spread(2, weights, first=first), 1).notes)
-    assert ("rates and ratios weighted (crude)" in notes) == weights
+    assert ("Rates and ratios are weighted as the study is" in notes) == weights
     assert ("Intervals are exact (Poisson): the event comes once a person." in notes) == first
     assert ("Intervals take persons as the unit" in notes) != first
     assert ("up to the first event" in notes) == first
