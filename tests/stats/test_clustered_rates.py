@@ -117,6 +117,31 @@ def assert_same(one: ClusteredRates, other: ClusteredRates) -> None:
             assert getattr(getattr(one, name), part) == pytest.approx(getattr(getattr(other, name), part), rel=1e-12)
 
 
+def test_intervals_hold_the_truth_where_persons_differ_and_poisson_ones_do_not() -> None:
+    """400 samples of persons with rates of their own, in two cells each: the ratio is 0.8 in every cell."""
+    draw = np.random.default_rng(1)
+    base, persons, samples = np.array([0.3, 0.6, 1.0, 1.6]), 300, 400
+    row, held = np.repeat(np.arange(persons), 2), {"ratio": 0, "mantel_haenszel": 0, "poisson": 0}
+    for _ in range(samples):
+        first = draw.integers(0, 3, persons)
+        cell, exposed = np.column_stack([first, first + 1]).ravel(), row < 120
+        time = draw.uniform(0.2, 1, len(row))
+        rate = base[cell] * np.where(exposed, 0.8, 1.0) * draw.gamma(1, 1, persons)[row]
+        of = {
+            "events": draw.poisson(rate * time).astype(float), "person_time": time, "cell": cell, "exposed": exposed,
+            "cluster": row, "standard": np.ones(4),
+        }  # fmt: skip
+        found = clustered_rates(**of)
+        both = {name: getattr(found, name) for name in ("ratio", "mantel_haenszel")} | {
+            "poisson": standardised_contrast(*sums(of, True), *sums(of, False), np.ones(4), kind="rate", scale="ratio")
+        }
+        for name, one in both.items():
+            held[name] += one.conf_low <= 0.8 <= one.conf_high
+    # 0.95 give or take 3.3 errors of a share of 400.
+    assert all(0.914 <= held[name] / samples <= 0.986 for name in ("ratio", "mantel_haenszel"))
+    assert held["poisson"] / samples < 0.9
+
+
 def test_a_cluster_in_both_groups_cancels_what_it_shares() -> None:
     # Each cluster gives both groups the same events in the same time: the ratio is 1 for certain.
     events = np.array([1.0, 3, 0, 2])
