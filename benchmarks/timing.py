@@ -48,6 +48,8 @@ def exponent(what: str, seconds: dict[int, float]) -> None:
     import math
 
     small, large = min(seconds), max(seconds)
+    if small == large:
+        return
     power = math.log(seconds[large] / seconds[small]) / math.log(large / small)
     print(f"| {what}: time grows as n to the power | {small:,} to {large:,} | {power:.2f} | | | |", flush=True)
 

@@ -23,7 +23,7 @@ LAST = 365
 def report(run: Run, world: Path) -> Path:
     return run(
         "outcomes", "crude", source=world / "omop", protocol=PROTOCOLS / "remote_care_programme.json",
-        outcome="Admissions", landmarks="[90, 365]", adjustment="crude", min_cell=1,
+        outcome="Admissions", landmarks="[90, 365]", adjustment="crude", min_cell=1, age_bands="[50, 65, 75]",
     )  # fmt: skip
 
 
@@ -79,18 +79,23 @@ def first_events(at: pd.DataFrame, omop: Path) -> pd.DataFrame:
     death = (at["person_id"].map(died) - at["index"]) // pd.Timedelta(days=1)
     end = np.minimum((at["to"] - at["index"]) // pd.Timedelta(days=1), LAST)
     at = at.assign(dead=death.notna() & (death <= end) & (death >= 0), end=np.fmin(end, death))
-    stays = table(omop, "visit_occurrence", "visit_concept_id", "visit_start_date")
-    stays = stays[stays["visit_concept_id"].isin(below(omop, INPATIENT))]
     at = at.reset_index(drop=True)
-    pairs = at.assign(row=at.index).merge(stays, on="person_id")
-    pairs["day"] = (pairs["visit_start_date"] - pairs["index"]) // pd.Timedelta(days=1)
-    pairs = pairs[pairs["day"].between(1, LAST) & (pairs["day"] <= pairs["end"])]
+    pairs = stays_of(at, omop)
     each = pairs.groupby("row")["day"]
     at["first"], at["count"] = each.min(), each.size()
     at["count"] = at["count"].fillna(0)
     at["exit"] = at["first"].fillna(at["end"])
     at["cause"] = np.where(at["first"].notna(), 1, np.where(at["dead"], 2, 0))
-    return at[at["end"] > 0]
+    return at[at["end"] > 0].reset_index(drop=True)
+
+
+def stays_of(at: pd.DataFrame, omop: Path) -> pd.DataFrame:
+    """Every admission on a day of follow-up, with the row of the entry and the day."""
+    stays = table(omop, "visit_occurrence", "visit_concept_id", "visit_start_date")
+    stays = stays[stays["visit_concept_id"].isin(below(omop, INPATIENT))]
+    pairs = at.assign(row=at.index).merge(stays, on="person_id")
+    pairs["day"] = (pairs["visit_start_date"] - pairs["index"]) // pd.Timedelta(days=1)
+    return pairs[pairs["day"].between(1, LAST) & (pairs["day"] <= pairs["end"])]
 
 
 def risk(arm: pd.DataFrame, cause: int, day: float) -> float:
@@ -142,6 +147,52 @@ def test_crude_risks_are_those_of_the_tables(report: Path, persons: pd.DataFrame
     assert row["estimate"] == pytest.approx(rates[0] / rates[1], rel=1e-8)
 
 
+def days_of(persons: pd.DataFrame, omop: Path) -> pd.DataFrame:
+    """A row for every person and day of follow-up, with its calendar year and age: what the report does without."""
+    who = table(omop, "person", "year_of_birth", "month_of_birth", "day_of_birth").set_index("person_id")
+    born = who.loc[persons["person_id"]].reset_index(drop=True)
+    row = np.repeat(np.arange(len(persons)), persons["end"].astype(int))
+    number = np.concatenate([np.arange(1, int(end) + 1) for end in persons["end"]])
+    at = persons["index"].to_numpy()[row] + number * DAY
+    date = pd.DatetimeIndex(at)
+    month, day = (born[f"{part}_of_birth"].to_numpy()[row] for part in ("month", "day"))
+    age = date.year - born["year_of_birth"].to_numpy()[row] - (date.month * 100 + date.day < month * 100 + day)
+    return pd.DataFrame({
+        "row": row, "exposed": persons["exposed"].to_numpy()[row], "year": date.year, "number": number,
+        "band": pd.cut(age, [0, 50, 65, 75, 200], right=False, labels=["below 50", "50 to 64", "65 to 74", "75 and over"]),
+    })  # fmt: skip
+
+
+def test_rates_by_year_and_age_are_those_of_a_row_a_day(report: Path, persons: pd.DataFrame, world: Path) -> None:
+    days = days_of(persons, world / "omop")
+    found = stays_of(persons, world / "omop").rename(columns={"day": "number"})
+    stays = found.groupby(["row", "number"]).size().rename("events").reset_index()
+    days["events"] = days.merge(stays, how="left", on=["row", "number"])["events"].fillna(0).to_numpy()
+    shown = pd.read_csv(report / "tables" / "rates.csv").set_index(["split", "level"])
+    assert len(shown) > 7
+    for by, name in (("year", "Calendar year"), ("band", "Age")):
+        for arm, exposed in (("exposed", True), ("comparator", False)):
+            part = days[days["exposed"] == exposed].groupby(by, observed=True)
+            found = shown.loc[name]
+            assert found[f"persons_{arm}"].tolist() == part["row"].nunique().tolist()
+            assert found[f"events_{arm}"].tolist() == part["events"].sum().tolist()
+            assert found[f"years_{arm}"].tolist() == pytest.approx((part.size() / 365.25).tolist())
+            assert found[f"rate_{arm}"].tolist() == pytest.approx((1000 * 365.25 * part["events"].mean()).tolist())
+    cells = days.groupby(["exposed", "year", "band"], observed=True)["events"].agg(["sum", "size"])
+    one, zero = cells.loc[True], cells.loc[False]
+    both = one.index.intersection(zero.index)
+    one, zero, size = one.loc[both], zero.loc[both], one.loc[both, "size"] + zero.loc[both, "size"]
+    rates = [1000 * 365.25 * (size * arm["sum"] / arm["size"]).sum() / size.sum() for arm in (one, zero)]
+    whole = pd.read_csv(report / "tables" / "standardised_rates.csv")
+    assert whole.loc[1, ["rate_exposed", "rate_comparator"]].tolist() == pytest.approx(rates)
+    assert whole.loc[1, "gap"] == pytest.approx(rates[0] - rates[1])
+    assert whole.loc[1, "ratio"] == pytest.approx(rates[0] / rates[1])
+    pooled = (one["sum"] * zero["size"] / size).sum() / (zero["sum"] * one["size"] / size).sum()
+    assert whole.loc[2, "ratio"] == pytest.approx(pooled)
+    row = only(pd.read_csv(report / "results.csv"), "Mantel", "rate ratio", "Admissions", "to day 365")
+    assert row["estimate"] == pytest.approx(pooled)
+
+
 def test_hazard_ratios_and_tests_are_those_of_lifelines_on_the_tables(report: Path, persons: pd.DataFrame) -> None:
     from lifelines import CoxPHFitter
     from lifelines.statistics import logrank_test
@@ -159,12 +210,15 @@ def test_hazard_ratios_and_tests_are_those_of_lifelines_on_the_tables(report: Pa
 
 def test_the_report_shows_every_exhibit_and_leaves_its_files(report: Path) -> None:
     page = (report / "report.html").read_text(encoding="utf-8")
-    for number in ("Table 1", "Figure 1", "Table 2", "Figure 2", "Table 3"):
+    for number in ("Table 1", "Figure 1", "Table 2", "Figure 2", "Table 3", "Figure 3", "Table 4"):
         assert f"{number}" in page
     assert {path.stem for path in (report / "tables").glob("*.csv")} == {
         "happened", "cumulative_incidence", "outcome_effects", "mean_count", "repeat_effects",
+        "rates", "standardised_rates",
     }  # fmt: skip
-    assert {path.name for path in (report / "figures").glob("*.svg")} == {"cumulative_incidence.svg", "mean_count.svg"}
+    assert {path.name for path in (report / "figures").glob("*.svg")} == {
+        "cumulative_incidence.svg", "mean_count.svg", "rates.svg",
+    }  # fmt: skip
     assert json.loads((report / "summary.json").read_text())["title"].startswith("Admissions: ")
     kept = json.loads((report / "manifest.json").read_text())
     assert "landmarks" in json.dumps(kept)

@@ -62,6 +62,26 @@ def counts_of_events(**options: Any) -> Figure:
     return Figure("mean_count", frame, how, ("n_risk",), {c: DRAWN[c] for c in ("mean", "low", "high")})
 
 
+STRATA = {
+    "Calendar year": (("2021", 118, 260), ("2022", 142, 301), ("2023", 95, 240)),
+    "Age": (("18 to 44", 60, 150), ("45 to 64", 110, 280), ("65 and over", 185, 371)),
+}
+
+
+def rates(**options: Any) -> Figure:
+    cells = []
+    for split, strata in STRATA.items():
+        for level, one, zero in strata:
+            both = [(n, 1.4 * n, 1.4 * n / 1.18, 1.4 * n * 1.18) for n in (one, zero / 2)]
+            cells.append((split, level, *both[0][1:], *both[1][1:], one, zero))
+    of = "rate_exposed low_exposed high_exposed rate_comparator low_comparator high_comparator"
+    frame = frame_of(f"split level {of} events_exposed events_comparator", *cells)
+    how = {"ylabel": "Admissions per 1,000 person-years", "exposed": "Offered", "comparator": "Not offered",
+           "adjustment": "ATT weighting", **options}  # fmt: skip
+    counts = ("events_exposed", "events_comparator")
+    return Figure("rates", frame, how, counts, {name: (f"events_{name.split('_')[1]}",) for name in of.split()})
+
+
 STATES = ("Hospital", "Rehabilitation", "Home with care", "Home")
 MOVES = {
     "Offered": ((120, 410, 690, 1_396), (64, 0, 210, 380), (88, 12, 0, 730), (310, 11, 96, 0)),
@@ -200,7 +220,7 @@ def lanes(**options: Any) -> Figure:
 
 
 OUTCOMES = {
-    "cumulative_incidence": incidence, "mean_count": counts_of_events, "transition_map": transitions,
+    "cumulative_incidence": incidence, "mean_count": counts_of_events, "rates": rates, "transition_map": transitions,
     "calendar_heat": by_month, "control_chart": chart, "funnel_plot": funnel_of_units,
     "alluvial": journeys, "swimmer": lanes,
 }  # fmt: skip

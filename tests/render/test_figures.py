@@ -30,7 +30,7 @@ LABELS = {
     "survival": "arm", "cost_trend": "arm", "funnel_steps": "step", "cumulative_cost": "arm", "waterfall": "label",
     "budget": "year", "cost_calendar": "arm", "concentration": "arm", "acceptability": "arm",
     "cumulative_incidence": "arm", "mean_count": "arm", "transition_map": "from", "calendar_heat": "arm",
-    "control_chart": "rule", "funnel_plot": "label", "alluvial": "state", "swimmer": "what",
+    "rates": "level", "control_chart": "rule", "funnel_plot": "label", "alluvial": "state", "swimmer": "what",
 }  # fmt: skip
 
 
@@ -188,7 +188,7 @@ ALL_MISSING = {
     "concentration": "Nothing to draw: no share of cost is known.",
     "acceptability": "Nothing to draw: no probability is known.",
     "cumulative_incidence": "Nothing to draw: no risk is known.",
-    "mean_count": "Nothing to draw: no mean count is known.",
+    "mean_count": "Nothing to draw: no mean count is known.", "rates": "Nothing to draw: no rate is known.",
     "transition_map": "Nothing to draw: no count is known.", "calendar_heat": "Nothing to draw: no count is known.",
     "control_chart": "Nothing to draw: no value is known.", "funnel_plot": "Nothing to draw: no unit's value is known.",
     "alluvial": "Nothing to draw: no state's count is known.", "swimmer": "Nothing to draw: no time is known.",
@@ -260,6 +260,7 @@ HIDDEN = {
     "cost_calendar": (3, "persons", 9),
     "cumulative_incidence": (56, "n_risk", 9),
     "mean_count": (78, "n_risk", 9),
+    "rates": (4, "events_comparator", 9),
     "transition_map": (9, "n", 9),
     "calendar_heat": (4, "n", 9),
     "control_chart": (6, "events", 9),

@@ -182,3 +182,48 @@ def test_the_difference_in_means_is_named_by_its_contrast() -> None:
     assert "Difference in mean count, events per person (95% CI)" in shown
     assert "Day 365 Offered v Not offered \u22120.22 (\u22120.29 to \u22120.15)" in shown
     assert "90% CI" in whole(cases.counts_of_events(interval="90% confidence intervals"))
+
+
+# -- Rates -------------------------------------------------------------------------------------------
+
+
+def test_each_way_of_splitting_has_a_panel_with_the_points_of_both_arms() -> None:
+    figure = cases.rates()
+    panels = axes_of(figure)
+    assert len(panels) == 2 and panels[0].get_ylim() == panels[1].get_ylim(), "the panels share one scale"
+    for axes, split in zip(panels, cases.STRATA, strict=True):
+        part = figure.data[figure.data["split"] == split]
+        assert [list(map(float, points.get_ydata())) for points in axes.lines] == [
+            part["rate_exposed"].tolist(), part["rate_comparator"].tolist(),
+        ]  # fmt: skip
+        assert len({points.get_marker() for points in axes.lines}) == 2, "not by colour alone"
+        spans = [[tuple(segment[:, 1]) for segment in lines.get_segments()] for lines in axes.collections]
+        assert spans[1] == list(zip(part["low_comparator"], part["high_comparator"], strict=True))
+    shown = whole(figure)
+    assert "Offered Not offered Admissions per 1,000 person-years" in shown
+    assert "Calendar year Events Offered 118 142 95 Not offered 260 301 240" in shown
+    assert "Lines: 95% confidence intervals. Adjustment: ATT weighting." in shown
+
+
+def test_an_interval_that_leaves_the_picture_is_said_to() -> None:
+    figure = changed(cases.rates(), {(2, "high_exposed"): 9_000.0})
+    assert "One that leaves the picture is in the table." in whole(figure)
+    assert axes_of(figure)[0].get_ylim()[1] < 1_000
+    assert "leaves the picture" not in whole(cases.rates())
+
+
+def test_a_rate_that_is_hidden_or_not_known_is_not_drawn() -> None:
+    figure = changed(cases.rates(), {(1, "rate_exposed"): NAN, (1, "low_exposed"): NAN, (1, "high_exposed"): NAN})
+    axes = axes_of(figure)[0]
+    assert len(axes.collections[0].get_segments()) == 2 and len(axes.collections[1].get_segments()) == 3
+    every = {(row, f"rate_{arm}"): NAN for row in range(6) for arm in ("exposed", "comparator")}
+    gone = tuple((row, "events_exposed", "<11") for row in range(6))
+    data = changed(cases.rates(), every).data
+    assert "every rate rests on too few persons to show (<11)" in whole(Figure("rates", data, hidden=gone))
+
+
+def test_many_years_are_named_as_far_as_they_fit() -> None:
+    one = cases.rates().data.iloc[[0]]
+    many = cases.pd.concat([one.assign(level=str(year)) for year in range(1990, 2024)], ignore_index=True)
+    shown = texts(Figure("rates", many, {}), width=3.4)
+    assert "1990" in shown and "1991" not in shown and "Exposed" in shown

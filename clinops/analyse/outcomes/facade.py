@@ -12,7 +12,9 @@ import numpy as np
 
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.outcomes import estimates as made
-from clinops.analyse.outcomes import exhibits
+from clinops.analyse.outcomes import exhibits, rate_exhibits
+from clinops.analyse.outcomes import rates as by_cell
+from clinops.analyse.outcomes.rate_exhibits import as_shown
 from clinops.analyse.outcomes.rows import EventRows, event_rows
 from clinops.errors import DefinitionError
 from clinops.results.result import Result
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 NUMBERS = {
     "happened": "Table 1", "cumulative_incidence": "Figure 1", "outcome_effects": "Table 2", "mean_count": "Figure 2",
-    "repeat_effects": "Table 3",
+    "repeat_effects": "Table 3", "rates": "Figure 3", "standardised_rates": "Table 4",
 }  # fmt: skip
-ORDER = ("happened", "incidence", "effects", "repeats", "repeat_effects")
+ORDER = ("happened", "incidence", "effects", "repeats", "repeat_effects", "rates", "standardised_rates")
 LANDMARKS = 4
 
 
@@ -36,11 +38,17 @@ class Outcome:
     study : the arms, their weights and follow-up.
     outcome : name of one that counts events.
     landmarks : days at which risks are compared; four round ones up to the end of the window where none are given.
+    age_bands, rates_of, standard : of the rates by calendar year and age; see `outcome`.
     """
 
-    def __init__(self, study: Any, outcome: str, landmarks: Sequence[float] = ()) -> None:
+    def __init__(
+        self, study: Any, outcome: str, landmarks: Sequence[float] = (), age_bands: Sequence[int] = (),
+        rates_of: str = "all events", standard: str = "both arms",
+    ) -> None:  # fmt: skip
+        asked = by_cell.checked(age_bands, rates_of, standard)
         self.study = study
         self.rows: EventRows = event_rows(study, outcome)
+        self._asked = asked
         self.landmarks = _landmarks(landmarks, self.rows.since, self.rows.horizon)
         self._gallery = Gallery(
             NUMBERS,
@@ -74,6 +82,20 @@ class Outcome:
         """Mean numbers and rates compared."""
         return self._show("repeat_effects", lambda: exhibits.repeat_effects(self.rows))
 
+    @property
+    def rates(self) -> Result:
+        """Rates by calendar year and by age."""
+        return self._show("rates", lambda: rate_exhibits.rates(self._cells, self.study.protocol.min_cell))
+
+    @property
+    def standardised_rates(self) -> Result:
+        """Rates with the same calendar years and ages in both arms."""
+        return self._show("standardised_rates", lambda: rate_exhibits.standardised_rates(self._cells))
+
+    @cached_property
+    def _cells(self) -> by_cell.Rates:
+        return by_cell.split(self.rows, *self._asked)
+
     @cached_property
     def estimates(self) -> pd.DataFrame:
         """Every estimate in the one long schema."""
@@ -81,6 +103,7 @@ class Outcome:
 
         rows = made.risk_rows(self.rows, self.landmarks) + made.time_rows(self.rows)
         rows += made.hazard_rows(self.rows) + made.test_rows(self.rows) + made.repeat_rows(self.rows)
+        rows += as_shown(by_cell.rate_rows(self._cells), self.rates, self.standardised_rates)
         notebook = os.environ.get("CLINOPS_NOTEBOOK", "")
         return estimates([{"notebook": notebook} | row for row in rows])
 
@@ -111,7 +134,10 @@ class Outcome:
         return "\n".join(one._repr_html_() for one in self.exhibits)
 
 
-def outcome(study: Any, name: str, landmarks: Sequence[float] = ()) -> Outcome:
+def outcome(
+    study: Any, name: str, landmarks: Sequence[float] = (), age_bands: Sequence[int] = (),
+    rates_of: str = "all events", standard: str = "both arms",
+) -> Outcome:  # fmt: skip
     """Look at one outcome of a study in depth.
 
     Parameters
@@ -119,12 +145,17 @@ def outcome(study: Any, name: str, landmarks: Sequence[float] = ()) -> Outcome:
     study : from ``protocol.on(source)``.
     name : of an outcome of the protocol that counts events.
     landmarks : days from the index date at which risks are compared.
+    age_bands : ages at which a new band of the rates begins, rising; 18, 45, 65, 75 and 85 where none are given. Only
+        bands in which somebody is watched are shown.
+    rates_of : "all events" of a person, or "first events" in the time up to them.
+    standard : whose person-time by calendar year and age both arms' rates are standardised to: of "both arms", or of
+        the "exposed".
 
     Raises
     ------
-    DefinitionError : no such outcome, or landmarks outside the window.
+    DefinitionError : no such outcome, landmarks outside the window, ages that do not rise, an unknown word.
     """
-    return Outcome(study, name, landmarks)
+    return Outcome(study, name, landmarks, age_bands, rates_of, standard)
 
 
 def _landmarks(given: Sequence[float], since: float, horizon: float) -> tuple[float, ...]:

@@ -33,7 +33,8 @@ class EventRows:
     weights, cluster, cluster_name : as in `Adjusted`.
     names : of the arms. event, death : what the causes are called; `death` is "" where the event is death itself.
     since : the day after which the outcome is watched: the day before its window, 0 where that begins on day 1.
-    horizon : the day at which it ends by plan. estimand, adjustment : in words. role : of the outcome.
+    horizon : the day at which it ends by plan. estimand, adjustment : in words.
+    index_date, born : (n,) dates; born is NaT where it is unknown. role : of the outcome.
     """
 
     exposed: NDArray[np.bool_]
@@ -53,6 +54,8 @@ class EventRows:
     horizon: float
     estimand: str
     adjustment: str
+    index_date: NDArray[np.datetime64]
+    born: NDArray[np.datetime64]
     role: str = "secondary"
 
     def __len__(self) -> int:
@@ -90,6 +93,7 @@ def event_rows(study: Any, outcome: str) -> EventRows:
     DefinitionError : no outcome of that name that counts events. DataError : the records cannot give it, or nobody is
         followed past the index date.
     """
+    from clinops.build.births import births
     from clinops.build.event_days import event_days
     from clinops.build.outcomes import overlap
 
@@ -121,5 +125,6 @@ def event_rows(study: Any, outcome: str) -> EventRows:
         event_day=day, weights=adjusted.weights, cluster=adjusted.cluster, cluster_name=adjusted.cluster_name,
         names=(study.protocol.exposed.name, study.protocol.comparator.name), event=measure.name,
         death="" if itself else "Death before it", since=float((window.start or 0) - 1), horizon=horizon,
-        estimand=adjusted.estimand, adjustment=adjusted.label, role=measure.role or "secondary",
+        estimand=adjusted.estimand, adjustment=adjusted.label, born=births(study.baseline),
+        index_date=data.baseline["index_date"].to_numpy().astype("datetime64[D]"), role=measure.role or "secondary",
     )  # fmt: skip

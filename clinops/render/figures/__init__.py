@@ -27,6 +27,7 @@ from clinops.render.figures import (
     journey,
     money,
     monitoring,
+    rates,
     timeline,
     trends,
 )
@@ -75,6 +76,7 @@ KINDS: dict[str, Kind] = {
         incidence.cumulative_incidence, ("arm", "kind", "time", "risk", "n_risk"), "nobody was followed."
     ),
     "mean_count": Kind(incidence.mean_count, ("arm", "kind", "time", "mean", "n_risk"), "nobody was followed."),
+    "rates": Kind(rates.rates, ("split", "level", "rate_exposed", "rate_comparator"), "there is no stratum."),
     "cost_trend": Kind(trends.cost_trend, ("arm", "month", "pmpm"), "there is no month with cost."),
     "cumulative_cost": Kind(money.cumulative_cost, ("arm", "month", "cost"), "there is no month with cost."),
     "cost_calendar": Kind(money.cost_calendar, ("month", "pmpm"), "there is no month with cost."),

@@ -11,6 +11,7 @@ import pandas as pd
 
 import clinops as co
 from clinops.analyse.outcomes import estimates as made
+from clinops.analyse.outcomes.rates import AGES, rate_rows, split
 from clinops.analyse.outcomes.rows import DEATH, EVENT, EventRows
 from clinops.results.schema import estimates
 from tests.conftest import tiny
@@ -41,6 +42,8 @@ def rows(exposed: Sequence[One], comparator: Sequence[One], horizon: float = 100
         "weights": np.ones(len(people)), "cluster": np.arange(len(people)), "cluster_name": "person",
         "names": ("Programme", "Usual care"), "event": "Visits", "death": "Death before it", "since": 0.0,
         "horizon": float(horizon), "estimand": "difference between the arms as they are", "adjustment": "crude",
+        "index_date": np.full(len(people), np.datetime64(INDEX)),
+        "born": np.full(len(people), np.datetime64("1950-01-01")),
     }  # fmt: skip
     return EventRows(**(parts | changes))
 
@@ -49,7 +52,7 @@ def every_row(of: EventRows, *landmarks: float) -> pd.DataFrame:
     """Every estimate, which must pass the results schema as it stands."""
     marks = landmarks or (of.horizon,)
     found = made.risk_rows(of, marks) + made.time_rows(of) + made.hazard_rows(of) + made.test_rows(of)
-    return estimates(found + made.repeat_rows(of))
+    return estimates(found + made.repeat_rows(of) + rate_rows(split(of, AGES, False, "both arms")))
 
 
 def only(frame: pd.DataFrame, method: str, scale: str, measure: str = "Visits", period: str | None = None) -> Any:

@@ -175,7 +175,8 @@ def repeated(of: EventRows, times: np.ndarray) -> EventRows:
     """Each row as often as `times` says, as persons of their own."""
     keep = np.repeat(np.arange(len(of)), times)
     events = [np.flatnonzero(of.event_row == old) for old in keep]
-    plain = {name: getattr(of, name)[keep] for name in ("exposed", "exit", "cause", "end", "died")}
+    each = ("exposed", "exit", "cause", "end", "died", "index_date", "born")
+    plain = {name: getattr(of, name)[keep] for name in each}
     return replace(
         of, **plain, weights=np.ones(len(keep)), cluster=np.arange(len(keep)),
         event_row=np.repeat(np.arange(len(keep)), [len(found) for found in events]),
@@ -312,7 +313,9 @@ def test_death_as_the_outcome() -> None:
     methods = set(frame["method"])
     assert methods == {
         "Aalen-Johansen", "restricted mean time lost", "cause-specific hazard ratio (Cox)",
-        "Log-rank test (cause-specific hazard)",
+        "Log-rank test (cause-specific hazard)", "rate of first events",
+        "standardised by calendar year and age to the person-time of both arms",
+        "Mantel-Haenszel over calendar year and age",
     }  # fmt: skip
     from lifelines import KaplanMeierFitter
 

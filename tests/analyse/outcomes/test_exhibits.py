@@ -10,6 +10,8 @@ import pytest
 
 from clinops.analyse.outcomes import exhibits
 from clinops.analyse.outcomes.exhibits import MOST_STEPS
+from clinops.analyse.outcomes.rate_exhibits import rates, standardised_rates
+from clinops.analyse.outcomes.rates import AGES, Rates, split
 from clinops.analyse.outcomes.rows import EventRows
 from clinops.results.disclosure import protect
 from clinops.results.result import Result
@@ -22,8 +24,12 @@ MARKS = (50.0, 100.0)
 def every(of: EventRows, marks: tuple[float, ...] = MARKS) -> tuple[Result, ...]:
     return (
         exhibits.happened(of), exhibits.incidence(of, marks), exhibits.effects(of), exhibits.repeats(of, marks),
-        exhibits.repeat_effects(of),
+        exhibits.repeat_effects(of), rates(by_cell(of), 11), standardised_rates(by_cell(of)),
     )  # fmt: skip
+
+
+def by_cell(of: EventRows) -> Rates:
+    return split(of, AGES, False, "both arms")
 
 
 def all_text(results: tuple[Result, ...], pages: bool = True) -> str:

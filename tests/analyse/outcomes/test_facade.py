@@ -46,7 +46,9 @@ def test_the_estimates_are_the_long_schema(visits: Outcome) -> None:
     frame = visits.estimates
     validate(frame)
     assert list(frame.columns) == list(COLUMNS)
-    assert set(frame["analysis"]) == {"cumulative incidence", "time lost", "hazards", "test", "recurrent events"}
+    assert set(frame["analysis"]) == {
+        "cumulative incidence", "time lost", "hazards", "test", "recurrent events", "rates",
+    }  # fmt: skip
     assert set(frame.loc[frame["measure"] == "Visits", "role"]) == {"primary"}
     assert set(frame["period"]) == {"to day 30", "to day 100"}
     row = only(frame, "Aalen", "risk difference", period="to day 100")
@@ -63,6 +65,33 @@ def test_landmarks_are_four_round_days_unless_given(crude: Any) -> None:
     assert co.outcome(crude, "Visits", landmarks=(1, 100)).landmarks == (1, 100)
     table = co.outcome(crude, "Death", landmarks=[40]).incidence.frame
     assert table["day"].tolist() == [40]
+
+
+def test_rates_are_asked_for_by_age_events_and_standard(crude: Any) -> None:
+    # Index 1 January 2020; the exposed are born from 1951, the others from 1951 too, on a day that nobody knows.
+    usual = co.outcome(crude, "Visits")
+    assert usual.rates.frame["level"].tolist()[:2] == ["All", "2020"]
+    first = co.outcome(crude, "Visits", age_bands=[30, 60], rates_of="first events", standard="exposed")
+    ages = first.rates.frame.set_index("split").loc["Age"]
+    born = [1950 + who % 1000 for who in (*range(1, 41), *range(1001, 1051))]
+    expected = {name: sum(low <= 2020 - year < high for year in born) for name, low, high in
+                (("below 30", 0, 30), ("30 to 59", 30, 60), ("60 and over", 60, 150))}  # fmt: skip
+    found = ages.set_index("level")
+    assert {name: found.loc[name, ["n_exposed", "n_comparator"]].sum() for name in found.index} == {
+        name: count for name, count in expected.items() if count
+    }
+    assert found["events_exposed"].sum() == sum(bool(one.events) for one in EXPOSED)
+    assert "to the person-time of Programme" in first.standardised_rates.frame["what"][1]
+    assert usual.rates.frame["events_exposed"][0] == sum(len(one.events) for one in EXPOSED)
+
+
+def test_wrong_ages_and_words_are_refused_before_anything_is_read() -> None:
+    with pytest.raises(DefinitionError, match="The age bands begin at 65, 18; give rising whole years"):
+        co.outcome(None, "Visits", age_bands=[65, 18])
+    with pytest.raises(DefinitionError, match="Did you mean 'both arms'"):
+        co.outcome(None, "Visits", standard="both")
+    with pytest.raises(DefinitionError, match="Did you mean 'first events'"):
+        co.outcome(None, "Visits", rates_of="first")
 
 
 @pytest.mark.parametrize("landmarks", [[0], [-5, 10], [101], [50, 20], [20, 20], [float("nan")]])
@@ -118,7 +147,9 @@ def test_a_bundle_holds_every_table_figure_and_estimate(visits: Outcome, tmp_pat
     written = pd.read_csv(folder / "results.csv")
     assert len(written) == len(visits.estimates)
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == set(NUMBERS)
-    assert {path.name for path in (folder / "figures").glob("*.svg")} == {"cumulative_incidence.svg", "mean_count.svg"}
+    assert {path.name for path in (folder / "figures").glob("*.svg")} == {
+        "cumulative_incidence.svg", "mean_count.svg", "rates.svg",
+    }  # fmt: skip
     assert json.loads((folder / "summary.json").read_text())["title"] == "Visits: A programme"
 
 
@@ -130,6 +161,8 @@ def test_an_arm_of_five_is_hidden_by_default(source_of: Callable[..., Any], tmp_
     folder = one.write(tmp_path / "out")
     assert folder is not None
     written = pd.read_csv(folder / "results.csv")
-    assert written[["n_exposed", "person_days_exposed", "value_exposed", "estimate", "p_value"]].isna().all().all()
-    assert set(written["events_exposed"].dropna()) <= {0}  # a zero is shown
-    assert (written["n_comparator"] == 60).all()
+    # A zero is shown: of bands of age in which none of them is.
+    assert written[["n_exposed", "person_days_exposed", "value_exposed"]].fillna(0).eq(0).all().all()
+    assert written[["estimate", "p_value"]].isna().all().all()
+    assert set(written["events_exposed"].dropna()) <= {0}
+    assert (written.loc[written["subgroup"].isna(), "n_comparator"] == 60).all()

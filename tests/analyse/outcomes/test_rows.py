@@ -44,6 +44,9 @@ def test_what_came_first_and_every_time(any_source: Make) -> None:
     assert found.count.tolist() == [3, 0, 0, 1, 0, 1, 0, 0]
     assert (found.since, found.horizon, found.role, found.death) == (0, 100, "primary", "Death before it")
     assert found.causes == (EVENT, DEATH) and found.plain
+    assert set(found.index_date.astype(str)) == {"2020-01-01"}
+    # Only years of birth are on record.
+    assert found.born.astype(str).tolist() == [f"{1950 + i}-01-01" for i in (1, 2, 3, 4, 5, 1, 2, 3)]
     assert [found.called(cause) for cause in found.causes] == ["Visits", "Death before it"]
 
 
