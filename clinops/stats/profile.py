@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinops.errors import ParameterError
-from clinops.stats.cox_likelihood import LARGEST_PREDICTOR, NOTHING_LEFT, PartialLikelihood, State
+from clinops.stats.cox_likelihood import (
+    LARGEST_PREDICTOR,
+    NOTHING_LEFT,
+    PartialLikelihood,
+    State,
+    partial_likelihood,
+)
 from clinops.stats.normal import z_value
 from clinops.stats.risk_sets import Floats
 
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from clinops.stats.cox import CoxFit
 
 NAN = float("nan")
+UNSETTLED = "the fit did not converge, so the supremum of its likelihood is not known"
 MOST_STEPS = 200
 TOLERATED = 1e-6
 """What a climb may leave to gain where the predictor becomes too large to go on."""
@@ -59,8 +66,11 @@ def profile_interval(fit: CoxFit, column: int, level: float = 0.95) -> ProfileIn
     The limits are the values at which the partial log likelihood, maximised over the others, lies chi2_1(level) / 2
     below its supremum (Venzon and Moolgavkar 1988). Where the estimate is infinite one limit is finite; it is that of
     a two-sided interval, so that on its own it is passed with a chance of about (1 - level) / 2, more with few events
-    (Heinze and Schemper 2001 discuss such limits). The supremum is then approached and not reached: the climb ends when Newton's decrement,
-    which for a tail c exp(-s) equals what is left to gain, is below 1e-10. Checked against R survival 3.5.3.
+    (Heinze and Schemper 2001 discuss such limits). The supremum is then a limit:
+    along the endless column each event competes with those at risk who have its own value only, so it is the maximum
+    of the model stratified by that column. Where only a combination of columns is endless the likelihood is climbed
+    until Newton's decrement, which for a tail c exp(-s) equals what is left to gain, is below 1e-10 (1e-6 where the
+    predictor becomes too large to go on). Checked against R survival 3.5.3.
     """
     fall = z_value(level) ** 2 / 2
     _check(fit, column)
@@ -68,14 +78,16 @@ def profile_interval(fit: CoxFit, column: int, level: float = 0.95) -> ProfileIn
     if why:
         return ProfileInterval(column, float(fit.coef[column]), NAN, NAN, level, NAN, fall, why)
     profile = _Profile(fit, column)
+    if np.isnan(profile.top):
+        return ProfileInterval(column, float(fit.coef[column]), NAN, NAN, level, NAN, fall, UNSETTLED)
     estimate, scale = float(fit.coef[column]), float(fit.columns.scale[column])
     ends = []
     for side in (-1.0, 1.0):
         open_ended = np.isinf(estimate) and np.sign(estimate) == side
-        ends.append(estimate if open_ended else profile.crossing(fit.loglik - fall, side) / scale)
+        ends.append(estimate if open_ended else profile.crossing(profile.top - fall, side) / scale)
     low, high = (NAN, NAN) if np.isnan(ends).any() else ends
     note = _explain(estimate, low, level, column)
-    return ProfileInterval(column, estimate, low, high, level, fit.loglik, fall, note)
+    return ProfileInterval(column, estimate, low, high, level, profile.top, fall, note)
 
 
 class _Profile:
@@ -83,15 +95,18 @@ class _Profile:
 
     def __init__(self, fit: CoxFit, column: int) -> None:
         state, used = fit.state, fit.columns.used
-        at = int(used[:column].sum())
-        self.endless = bool(fit.columns.endless[column] != 0)
+        at, endless = int(used[:column].sum()), fit.columns.endless[used]
+        alone = [int(c) for c in np.flatnonzero(endless) if _rises_alone(state.of, int(c), float(endless[c]))]
+        self.top = _supremum(fit, alone)
+        self.endless = bool(endless[at] != 0)
         self.own = state.of.x[:, at]
-        self.others = state.of.with_columns(np.delete(state.of.x, at, axis=1))
+        settled = [c for c in alone if c != at]
+        self.others = _at_the_end_of(state.of, settled, [*settled, at], fit.ties)
         # An endless climb ends far out, where there is no slope to come back by: such a search begins at 0.
-        start = np.where((fit.columns.endless[used] != 0) | self.endless, 0.0, state.beta)
+        start = np.where((endless != 0) | self.endless, 0.0, state.beta)
         self.begin = float(start[at])
         self.reach = 1.0 if self.endless else 2 * float(fit.se_model[column] * fit.columns.scale[column])
-        self.known: dict[float, Floats] = {self.begin: np.delete(start, at)}
+        self.known: dict[float, Floats] = {self.begin: np.delete(start, [*settled, at])}
 
     def at(self, value: float) -> float:
         """Return the log likelihood with this coefficient fixed and the others at their best; NaN if not found."""
@@ -131,6 +146,37 @@ class _Profile:
                 return last, there
             last, was, step = there, now, 2 * step
         return None
+
+
+def _rises_alone(likelihood: PartialLikelihood, column: int, sign: float) -> bool:
+    """Does the likelihood keep rising in this column whatever the others: is no event's value below one at risk?"""
+    value, events = sign * likelihood.x[:, column], likelihood.sets.moment_of >= 0
+    highest = likelihood.sets.maximum(np.where(likelihood.rows.weight > 0, value, -np.inf))
+    return bool((value[events] >= highest[likelihood.sets.moment_of[events]]).all())
+
+
+def _at_the_end_of(
+    likelihood: PartialLikelihood, endless: list[int], dropped: list[int], ties: str
+) -> PartialLikelihood:
+    """Return the limit of the likelihood along columns in which it rises alone, without some columns.
+
+    There an event competes with those at risk who have its own values only, as if these were strata.
+    """
+    kept = np.delete(likelihood.x, dropped, axis=1)
+    if not endless:
+        return likelihood.with_columns(kept)
+    labels = np.column_stack([likelihood.rows.stratum, likelihood.x[:, endless]])
+    stratum = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return partial_likelihood(replace(likelihood.rows, stratum=stratum), kept, efron=ties == "efron")
+
+
+def _supremum(fit: CoxFit, alone: list[int]) -> float:
+    """Return the least upper bound of the log likelihood: its maximum, or the limit along endless columns."""
+    if not alone:
+        return fit.loglik if fit.converged else NAN
+    start = np.where(fit.columns.endless[fit.columns.used] != 0, 0.0, fit.state.beta)
+    found = _highest(_at_the_end_of(fit.state.of, alone, alone, fit.ties), np.delete(start, alone))
+    return NAN if found is None else found.loglik
 
 
 def _highest(likelihood: PartialLikelihood, start: Floats) -> State | None:
@@ -183,7 +229,7 @@ def _no_profile(fit: CoxFit, column: int) -> str:
         return "no events: nothing can be estimated"
     if not fit.columns.used[column]:
         return f"column {column}: not identified, so the profile is flat"
-    return "" if fit.converged else "the fit did not converge, so the supremum of its likelihood is not known"
+    return "" if fit.converged or np.isinf(fit.coef[column]) else UNSETTLED
 
 
 def _explain(estimate: float, low: float, level: float, column: int) -> str:
