@@ -76,6 +76,15 @@ def test_no_events_in_one_arm_is_the_root_of_an_explicit_product() -> None:
     assert np.exp(twice.profile_interval(0, 0.9).conf_high) == pytest.approx(r, rel=1e-8)
 
 
+def test_a_supremum_too_far_to_be_climbed_to_is_known_all_the_same() -> None:
+    """The event has the highest value, by a hair: L = 1 / (1 + exp(-b / 10,000) + exp(-1001 b)) tends to 1."""
+    fit = cox([1.0, 1 - 1e-4, -1000.0], [1, 2, 3], [1, 0, 0])
+    found = fit.profile_interval(0)
+    limit = brentq(lambda b: np.log(1 + np.exp(-b / 1e4) + np.exp(-1001 * b)) - FALL, -0.1, 0.1, xtol=1e-15)
+    assert found.loglik == 0 and found.conf_high == fit.coef[0] == np.inf
+    assert found.conf_low == pytest.approx(limit, rel=1e-7)
+
+
 def test_ties_follow_the_rule_of_the_fit() -> None:
     """Two of arm 0 die on day 1 beside one and three of arm 1: Breslow (3 + 3r)^2, Efron (3 + 3r) (2 + 3r)."""
     rows = ([0, 0, 0, 1, 1, 1], [1, 1, 4, 4, 5, 6], [1, 1, 0, 0, 0, 0])
