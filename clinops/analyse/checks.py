@@ -191,7 +191,7 @@ def _e_value(data: Dataset, estimates: pd.DataFrame, protocol: Protocol, measure
         row = pick(estimates, measure, "mean difference", protocol.adjust.label)
         found = _e_of_means(row, data.column(measure))
     elif row is None or np.isnan(estimate):
-        found = None
+        found, low, high = None, np.nan, np.nan  # limits without an estimate say nothing of an E-value
     elif scale == "hazard ratio":
         events = float(row["events_exposed"] + row["events_comparator"])
         rare = events / max(float(row["n_exposed"] + row["n_comparator"]), 1) < 0.15

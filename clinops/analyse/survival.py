@@ -14,6 +14,7 @@ from clinops.define.measures import Measure
 if TYPE_CHECKING:
     from lifelines import KaplanMeierFitter
 
+    from clinops.stats.cox import CoxFit
     from clinops.stats.survival import SurvivalCurve
 
 Z = 1.959963984540054
@@ -182,20 +183,31 @@ def _hazard_ratio(data: Dataset, measure: Measure, adjusted: Adjusted) -> Row:
     event, exposed = data.column(measure)[rows], data.exposed[rows]
     base: Row = {"scale": "hazard ratio", "unit": "ratio", "se_kind": "model" if plain else _kind(adjusted)}
     without = [name for name, arm in ARMS if not (event[exposed == arm] > 0).any()]
-    if without:
-        note = f"Not estimable: no event in the {' nor in the '.join(without)} arm."
-        return base | {"estimate": None, "note": note}
+    why = f"Not estimable: no event in the {' nor in the '.join(without)} arm"
+    if len(without) == len(ARMS):
+        return base | {"estimate": None, "note": f"{why}."}
     fit = cox(
         exposed[:, None].astype(float), data.days(measure)[rows], event, weights=_weights(adjusted, rows),
         ties="efron", cluster=None if plain else adjusted.cluster[rows],
     )  # fmt: skip
     coefficient = float(fit.coef[0])
     if not np.isfinite(coefficient):
-        note = "Not estimable: events fall only where the other arm has nobody at risk, so nothing bounds it."
-        return base | {"estimate": None, "note": note}
+        if not without:
+            why = "Not estimable: events fall only where the other arm has nobody at risk, so nothing bounds it"
+        return base | {"estimate": None} | _endless(fit, why)
     clusters = len(np.unique(adjusted.cluster[rows]))
     se = float(fit.se[0]) if plain or clusters > 1 else float("nan")
     return base | _exponentiated(_interval(coefficient, se, fit.note or None))
+
+
+def _endless(fit: CoxFit, why: str) -> Row:
+    """A limit and a test for a ratio that is 0 or infinite; neither where no two arms were compared."""
+    from clinops.analyse.endless import endless_ratio
+
+    if np.isnan(fit.coef[0]):
+        return {"note": f"{why}."}
+    found = endless_ratio(fit)
+    return found | {"note": f"{why}; {found['note']}."}
 
 
 def _rows(data: Dataset, adjusted: Adjusted, arm: bool) -> NDArray[np.bool_]:

@@ -153,8 +153,18 @@ def _missing_cell(column: Column, how: str, record: Mapping[Any, Any], marks: _M
         return Cell(column.missing, "missing")
     if how in ("text", "count", "percent", "date", "verdict", "None", "nan", ""):
         return Cell("" if how == "text" else say.DASH, "missing")
-    why = record.get("note")
-    return Cell(say.NOT_ESTIMABLE, "missing", marks.note(why) if isinstance(why, str) and why else "")
+    own, row = (record.get(name) for name in (f"{column.name.removesuffix('estimate')}note", "note"))
+    why = own if isinstance(own, str) and own else row
+    return Cell(_limits(column, how, record), "missing", marks.note(why) if isinstance(why, str) and why else "")
+
+
+def _limits(column: Column, how: str, record: Mapping[Any, Any]) -> str:
+    """What stands for an estimate that is missing: that it is, and its limits where it has them (a ratio of 0)."""
+    ends = [math.nan if end is None else _number(record[end]) for end in (column.low, column.high)]
+    if any(map(math.isnan, ends)) or how == "p":
+        return say.NOT_ESTIMABLE
+    one = _single(column, how)
+    return f"{say.NOT_ESTIMABLE} ({one(ends[0])} to {one(ends[1])})"
 
 
 def _absent(value: Any) -> bool:

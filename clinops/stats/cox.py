@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +22,9 @@ from clinops.stats.cox_likelihood import (
 from clinops.stats.normal import chi2_tail, z_value
 from clinops.stats.risk_sets import Floats, Ints, RiskSets, Spells, risk_sets, spells
 from clinops.stats.survival import kaplan_meier
+
+if TYPE_CHECKING:
+    from clinops.stats.profile import ProfileInterval
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,15 @@ class CoxFit:
         gradient, inverse = at.gradient(), np.linalg.inv(at.information())
         statistic = float(gradient @ inverse @ gradient)
         return statistic, int(tested.sum()), chi2_tail(statistic, int(tested.sum()))
+
+    def profile_interval(self, column: int, level: float = 0.95) -> ProfileInterval:
+        """Limits of one coefficient by its profile likelihood, one of them where the estimate is infinite.
+
+        For the model's own errors and weights that are counts; see `profile.profile_interval`.
+        """
+        from clinops.stats.profile import profile_interval
+
+        return profile_interval(self, column, level)
 
     def martingale(self) -> Floats:
         """Observed minus expected events of each row given, NaN for rows set aside: (rows,)."""

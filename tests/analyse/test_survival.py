@@ -14,9 +14,15 @@ from scipy.optimize import brentq
 import clinops as co
 from clinops.analyse.adjust import Adjusted, adjust
 from clinops.analyse.dataset import Dataset
+from clinops.analyse.effects import effects
+from clinops.analyse.exhibits.effects import effects_table, forest
 from clinops.analyse.survival import curves
 from clinops.define.measures import Measure
-from tests.analyse.support import DEATH, TIME, arms, crude, dataset, nothing, rows
+from clinops.results.disclosure import protect
+from clinops.results.long import protect_estimates
+from clinops.results.schema import estimates
+from tests.analyse.support import DEATH, TIME, arms, crude, dataset, nothing, protocol, rows
+from tests.render.figures_support import whole
 from tests.support import assert_close, oracle, oracle_csv
 
 Z = 1.959963984540054
@@ -281,8 +287,17 @@ def test_a_row_without_a_day_is_set_aside() -> None:
 
 def test_no_events_in_one_arm() -> None:
     found = rows(dataset(arms(3, 3), {}, {TIME: ([0, 0, 0, 1, 1, 0], [365, 365, 365, 10, 20, 365])}), TIME)
-    assert nothing(found["hazard ratio"]["estimate"])  # and no 3e-08
-    assert found["hazard ratio"]["note"] == "Not estimable: no event in the exposed arm."
+    ratio = found["hazard ratio"]
+    assert nothing(ratio["estimate"])  # and no 3e-08
+    assert ratio["note"] == (
+        "Not estimable: no event in the exposed arm; the limit is of the profile likelihood, P of the score test."
+    )
+    # By hand: the comparators die on days 10 and 20 beside three exposed, L = 1 / ((3 + 3r) (2 + 3r)), at most 1/6.
+    limit = brentq(lambda r: (3 + 3 * r) * (2 + 3 * r) - 6 * math.exp(Z**2 / 2), 0, 10, xtol=1e-14)
+    assert ratio["conf_low"] == 0 and ratio["conf_high"] == pytest.approx(limit, rel=1e-8)
+    # The log-rank test: expected among the exposed 3/6 + 3/5, variance 1/4 + 6/25, none observed.
+    assert ratio["p_value"] == pytest.approx(math.erfc(math.sqrt(1.1**2 / 0.49 / 2)))
+    assert (ratio["events_exposed"], ratio["events_comparator"]) == (0, 2)
     assert nothing(found["risk ratio"]["estimate"])
     row = found["risk difference"]
     assert row["estimate"] == pytest.approx(-2000 / 3)
@@ -339,8 +354,59 @@ def test_nobody_has_a_day_of_follow_up() -> None:
 def test_events_that_never_meet_the_other_arm_at_risk() -> None:
     # the exposed's events all fall before the comparator's, and by then no exposed is left
     found = rows(dataset(arms(2, 2), {}, {TIME: ([1, 1, 1, 1], [1, 2, 3, 4])}), TIME)
-    assert nothing(found["hazard ratio"]["estimate"])
-    assert "nothing bounds it" in found["hazard ratio"]["note"]
+    row = found["hazard ratio"]
+    assert nothing(row["estimate"])
+    assert "nothing bounds it" in row["note"]
+    # By hand: days 1 and 2, L = r^2 / ((2r + 2) (r + 2)), which tends to 1/2 as r grows; later deaths compare nobody.
+    limit = brentq(lambda r: math.log(2 * r * r / ((2 * r + 2) * (r + 2))) + Z**2 / 2, 1e-3, 1e3, xtol=1e-14)
+    assert row["conf_low"] == pytest.approx(limit, rel=1e-8) and row["conf_high"] == math.inf
+
+
+@pytest.mark.parametrize("how", ["weights", "clusters"])
+def test_no_events_in_one_arm_of_a_weighted_comparison_has_no_limit(how: str) -> None:
+    site = [1, 2, 3, 1, 2, 3] if how == "clusters" else None
+    data = dataset(arms(3, 3), {}, {TIME: ([0, 0, 0, 1, 1, 0], [365, 365, 365, 10, 20, 365])}, site=site)
+    adjusted = weighted(np.array([1.5, 1, 1, 1, 1, 1])) if how == "weights" else crude(data, "care site")
+    row = rows(data, TIME, adjusted)["hazard ratio"]
+    assert nothing(row["estimate"]) and "conf_high" not in row and "p_value" not in row
+    assert row["note"] == (
+        "Not estimable: no event in the exposed arm; weights or clusters leave no likelihood to take a limit from."
+    )
+
+
+def test_the_exhibits_of_an_empty_arm_show_counts_a_limit_and_a_test() -> None:
+    data = dataset(arms(40, 40), {}, {TIME: (np.repeat([0, 1, 0], [40, 20, 20]), np.r_[[365] * 40, 1:21, [365] * 20])})
+    made = protocol(outcomes=(TIME,), adjust=co.crude())
+    frame = estimates([{"analysis": "main"} | row for row in effects(data, TIME, crude(data))])
+    # 20 comparators die one by one beside 40 exposed: L = 1 / prod (40 - i + 40 r), at most 20! / 40!
+    fall = Z**2 / 2
+
+    def above(r: float) -> float:
+        return fall - sum(math.log1p(40 * r / (40 - i)) for i in range(20))
+
+    limit = f"{brentq(above, 0, 1, xtol=1e-14):.3f}"
+    table, drawn = effects_table(frame, made), forest(frame, made)
+    text = str(table)
+    assert f"not estimable (0.00 to {limit})" in text and "<.001" in text
+    assert "no event in the exposed arm; the limit is of the profile likelihood" in text
+    assert table.frame[["events_exposed", "events_comparator"]].to_numpy().tolist() == [[0, 20]]
+    assert f"not estimable (0.00 to {limit})" in str(drawn)
+    figure = drawn.figure
+    assert figure is not None and f"not estimable (0.00 to {limit})" in whole(figure)
+    # Of fewer events than may be shown, nothing that rests on them leaves.
+    few = dataset(arms(40, 40), {}, {TIME: (np.repeat([0, 1, 0], [40, 5, 35]), np.r_[[365] * 40, 1:6, [365] * 35])})
+    frame = estimates([{"analysis": "main"} | row for row in effects(few, TIME, crude(few))])
+    for shown in protect(effects_table(frame, made), 11), protect(forest(frame, made), 11):
+        said = str(shown) + shown._repr_html_() + str(shown.to_csv())
+        assert "not estimable (" not in said and "profile" in str(shown) + said
+    assert protect(effects_table(frame, made), 11).frame[["ratio_low", "ratio_high", "ratio_p"]].isna().all(axis=None)
+    gone = protect_estimates(frame).set_index("scale").loc["hazard ratio"]
+    assert gone[["conf_low", "conf_high", "p_value"]].isna().all()
+
+
+def test_an_estimable_ratio_leaves_the_table_without_a_column_for_p() -> None:
+    frame = estimates([{"analysis": "main"} | row for row in effects(lung(), TIME, crude(lung()))])
+    assert "ratio_p" not in effects_table(frame, protocol(outcomes=(TIME,), adjust=co.crude())).frame
 
 
 def test_one_cluster_gives_no_error() -> None:

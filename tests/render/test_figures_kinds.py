@@ -209,6 +209,28 @@ def test_an_absurd_ratio_stands_at_the_edge(ratio: float) -> None:
     assert places(axes, "<" if ratio < 1 else ">") == [low if ratio < 1 else high]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.0, 1.7, "(0.00 to 1.70)"), (0.6, math.inf, "(0.60 to \u221e)"), (0.0, 1e-9, "to <0.001)")],
+)
+def test_a_ratio_of_0_or_infinity_is_a_line_to_its_limit_with_an_arrow_and_no_mark(
+    low: float, high: float, said: str
+) -> None:
+    ends = {(3, "low"): low, (3, "high"): high}
+    for figure in (
+        changed(cases.forest(), ends),
+        Figure("forest", cases.rows("label estimate low high", ("Death", NAN, low, high)), {"scale": "log"}),
+    ):
+        axes = axes_of(figure)[0]
+        left, right = axes.get_xlim()
+        assert places(axes, "<") == ([left] if low == 0 else [])
+        assert places(axes, ">") == ([right] if math.isinf(high) else [])
+        assert 1e-5 < left < right < 1e5 and f"not estimable {said}" in whole(figure).replace("(0.00 to <", "to <")
+        if high == 1.7:
+            assert any(list(line.get_xdata()) == [left, 1.7] for line in axes.lines)
+    assert places(axes, "s") == []
+
+
 def test_no_effect_is_always_in_sight() -> None:
     figure = Figure("forest", cases.rows("label estimate low high", ("a", 900.0, 890.0, 910.0)), {"null": 0.0})
     low, high = axes_of(figure)[0].get_xlim()

@@ -171,3 +171,18 @@ def test_the_front_page_holds_its_parts() -> None:
     assert "Does &lt;it&gt; work?" in html
     assert "▼" in html
     assert "Harm" in html
+
+
+def test_a_ratio_of_0_or_infinity_prints_its_limits_and_a_footnote_of_its_own() -> None:
+    frame = pd.DataFrame({
+        "what": ["a", "b", "c"], "ratio_estimate": [np.nan] * 3,
+        "low": [0.0, 0.6, np.nan], "high": [1.7, np.inf, np.nan],
+        "note": ["of the row"] * 3, "ratio_note": ["of the ratio", "", None],
+    })  # fmt: skip
+    columns = (Column("what", "What"), Column("ratio_estimate", "Ratio (95% CI)", "ratio", low="low", high="high"))
+    table = layout(Result("ratios", "Ratios", frame, columns))
+    cells = [row.cells[0] for row in table.groups[0].rows]
+    assert [cell.text for cell in cells] == [
+        "not estimable (0.00 to 1.70)", "not estimable (0.60 to \u221e)", "not estimable",
+    ]  # fmt: skip
+    assert [dict(table.footnotes)[cell.mark] for cell in cells] == ["of the ratio", "of the row", "of the row"]

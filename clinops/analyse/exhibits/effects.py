@@ -68,14 +68,18 @@ def effect_frame(
     import pandas as pd
 
     rows = [_effect_row(estimates, protocol, m, scale, analysis) for m in measures for scale in _absolute(m)]
-    return pd.DataFrame([r for r in rows if r is not None], columns=_COLUMNS)
+    frame = pd.DataFrame([r for r in rows if r is not None], columns=_COLUMNS)
+    # P stands only where it says more than the intervals do: beside a ratio that is 0 or infinite.
+    endless = frame["ratio_estimate"].isna() & frame["ratio_p"].notna()
+    return frame.assign(ratio_p=frame["ratio_p"].where(endless)) if endless.any() else frame.drop(columns="ratio_p")
 
 
 _ENDS = ("estimate", "low", "high")
 _COLUMNS = [
     "measure", "role", "scale", "unit", "format", "n_exposed", "n_comparator", "events_exposed", "events_comparator",
     "years_exposed", "years_comparator", "value_exposed", "value_comparator",
-    *[f"{kind}_{end}" for kind in ("difference", "ratio", "crude") for end in _ENDS], "ratio_scale", "se_kind", "note",
+    *[f"{kind}_{end}" for kind in ("difference", "ratio", "crude") for end in _ENDS], "ratio_scale", "ratio_note",
+    "ratio_p", "se_kind", "note",
 ]  # fmt: skip
 
 
@@ -106,6 +110,7 @@ def _effect_row(
     for kind, found in (("difference", row), ("ratio", ratio), ("crude", crude)):
         for end, column in zip(_ENDS, ("estimate", "conf_low", "conf_high"), strict=True):
             out[f"{kind}_{end}"] = np.nan if found is None else found[column]
+    out |= {f"ratio_{end}": np.nan if ratio is None else ratio[c] for end, c in (("note", "note"), ("p", "p_value"))}
     return out
 
 
@@ -135,6 +140,8 @@ def effect_columns(protocol: Protocol, frame: pd.DataFrame, *, crude: bool = Tru
             "ratio_estimate", "Ratio (95% CI)", "ratio", "", "Adjusted", of=counts, low="ratio_low", high="ratio_high"
         )
     )
+    if "ratio_p" in frame:
+        columns.append(Column("ratio_p", "P", "p", "", "Adjusted", of=counts, missing=""))
     if crude and protocol.adjust.method != "none":
         columns.append(
             Column("crude_estimate", "Difference (95% CI)", "number1", "", "Crude", of=counts, format_by="format",
@@ -161,7 +168,7 @@ def _effect_sentence(frame: pd.DataFrame, protocol: Protocol) -> str:
 def forest(estimates: pd.DataFrame, protocol: Protocol) -> Result:
     """The relative effect on every outcome, adjusted and crude, on a log axis."""
     frame = effect_frame(estimates, protocol, protocol.outcomes, "main")
-    frame = frame[frame["scale"] != "PMPM difference"].reset_index(drop=True)
+    frame = frame[frame["scale"] != "PMPM difference"].reset_index(drop=True).drop(columns="ratio_p", errors="ignore")
     data = frame.rename(
         columns={"measure": "label", "ratio_estimate": "estimate", "ratio_low": "low", "ratio_high": "high"}
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.dataset import DAYS_A_YEAR
+from clinops.analyse.endless import endless_ratio
 from clinops.analyse.outcomes.rows import EVENT, EventRows
 
 if TYPE_CHECKING:
@@ -165,22 +166,23 @@ def _ratio_row(rows: EventRows, cause: int, method: str, fit: Any) -> Row:
         error = low = high = np.nan
     p = two_sided(coef / error) if error > 0 else np.nan
     note = _empty(rows) or fit.note.replace("column 0: ", "")
-    if np.isinf(coef) and rows.plain and hasattr(fit, "score_test_of"):
-        p, note = (
-            fit.score_test_of([0])[2],
-            note.replace("use the score test, not the Wald interval", "P is of the score test"),
-        )
+    low, high = float(np.exp(low)), float(np.exp(high))
+    if np.isinf(coef) and hasattr(fit, "profile_interval"):  # a Cox model; Fine and Gray's has no such answer
+        found = endless_ratio(fit, LEVEL)
+        low, high, p = (found.get(name, np.nan) for name in ("conf_low", "conf_high", "p_value"))
+        instead = found["note"] if rows.plain else f"{found['note']}; see the weighted log-rank test"
+        note = note.replace("use the score test, not the Wald interval", instead)
     return base(
         rows, cause, analysis="hazards", method=method, scale="hazard ratio", unit="ratio",
         period=f"to day {rows.horizon:g}", estimate=float(np.exp(coef)) if finite else np.nan, std_error=error,
-        conf_low=float(np.exp(low)), conf_high=float(np.exp(high)), p_value=p,
+        conf_low=low, conf_high=high, p_value=p,
         se_kind=_kind(fit.se_kind, rows),
         note=note or (None if finite and error > 0 else "no standard error from so few persons"),
     )  # fmt: skip
 
 
 def test_rows(rows: EventRows) -> list[Row]:
-    """Whether the arms differ at all: log-rank of each cause, and Gray's test of what is seen. Without weights."""
+    """Whether the arms differ at all: log-rank of each cause, also weighted, and Gray's test of what is seen."""
     from clinops.stats.gray import gray_test
     from clinops.stats.logrank import logrank
 
@@ -190,6 +192,11 @@ def test_rows(rows: EventRows) -> list[Row]:
     for of in rows.causes:
         found = logrank(exit, cause == of, group)
         made.append(_test_row(rows, of, "Log-rank test (cause-specific hazard)", found))
+        if not rows.plain:
+            found = logrank(exit, cause == of, group, weights=rows.weights[at], cluster=rows.cluster[at])
+            made.append(_test_row(rows, of, "Weighted log-rank test (cause-specific hazard)", found) | {
+                "adjustment": rows.adjustment, "estimand": rows.estimand, "se_kind": _kind(found.se_kind, rows),
+            })  # fmt: skip
         if rows.death:
             made.append(_test_row(rows, of, "Gray's test (cumulative incidence)", gray_test(exit, cause, group, of)))
     return made

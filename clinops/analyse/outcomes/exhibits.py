@@ -191,7 +191,8 @@ def effects(rows: EventRows) -> Result:
         "outcome_effects", f"{rows.event}: time lost, hazards and tests", frame, columns,
         ("A cause-specific hazard ratio compares rates among those still free of every event; the subdistribution "
          "hazard ratio follows the cumulative incidence, deaths included. A ratio of hazards is not a ratio of risks.",
-         "Tests are without weights; numbers of persons and first events are in the table above.", *_notes(frame)),
+         f"Tests are without weights{'' if rows.plain else ', but for the weighted log-rank test'}; numbers of persons "
+         "and first events are in the table above.", *_notes(frame)),
         said, group_by="measure",
     )  # fmt: skip
 
@@ -271,9 +272,13 @@ def _notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _ratio(what: str, row: pd.Series, otherwise: str) -> str:
+    ends = [float(row[end]) for end in ("conf_low", "conf_high")]
+    low, high = (words.number(end, 2) for end in ends)
     if not np.isfinite(row["estimate"]):
-        return otherwise
-    low, high = (words.number(float(row[end]), 2) for end in ("conf_low", "conf_high"))
+        if np.isnan(ends).any():
+            return otherwise
+        limit = f"upper 95% limit is {high}" if np.isfinite(ends[1]) else f"lower 95% limit is {low}"
+        return f"{otherwise}; its {limit}"
     return f"{what} {row['estimate']:.2f} (95% CI {low} to {high})"
 
 

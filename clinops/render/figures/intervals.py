@@ -163,7 +163,13 @@ def _results(
     estimates: Floats, low: Floats, high: Floats, write: Callable[[float], str], missing: list[str]
 ) -> list[str]:
     rows = zip(estimates, low, high, missing, strict=True)
-    return [gone if math.isnan(e) else say.interval(write(e), write(a), write(b)) for e, a, b, gone in rows]
+    return [_gone(gone, a, b, write) if math.isnan(e) else say.interval(write(e), write(a), write(b))
+            for e, a, b, gone in rows]  # fmt: skip
+
+
+def _gone(text: str, low: float, high: float, write: Callable[[float], str]) -> str:
+    """What stands for an estimate that is missing, with its limits where it has them (a ratio of 0 or infinity)."""
+    return text if math.isnan(low) or math.isnan(high) else f"{text} ({write(low)} to {write(high)})"
 
 
 def _axis(estimates: Floats, low: Floats, high: Floats, log: bool, null: float) -> _Axis:
@@ -173,7 +179,7 @@ def _axis(estimates: Floats, low: Floats, high: Floats, log: bool, null: float) 
     zero = math.log(null) if log else null
     ends = np.abs(np.vstack([points, a, b]) - zero)
     reach = np.where(np.isfinite(ends), ends, 0.0).max(axis=0, initial=0.0)
-    reach = reach[np.isfinite(points) & (reach > 0)]
+    reach = reach[(np.isfinite(points) | (np.isnan(points) & ~np.isnan(a) & ~np.isnan(b))) & (reach > 0)]
     usual = float(np.median(reach)) if len(reach) else (math.log(2) if log else 1.0)
     near = points[np.isfinite(points) & (np.abs(points - zero) <= FURTHEST * usual)]
     lowest = min(zero - REACH * usual, float(near.min(initial=zero)) - 0.2 * usual)
@@ -332,8 +338,8 @@ def _plot(axes: Axes, plan: _Plan, middles: list[float], height: float, lines: l
 def _interval(
     axes: Axes, axis: _Axis, y: float, estimate: float, low: float, high: float, mark: dict[str, Any]
 ) -> None:
-    """Draw one estimate; what reaches beyond the axis ends there in an arrow."""
-    if math.isnan(estimate):
+    """Draw one estimate; what reaches beyond the axis ends there in an arrow. Limits alone are a line without mark."""
+    if math.isnan(estimate) and (math.isnan(low) or math.isnan(high)):
         return
     line = {"color": mark["markeredgecolor"], "linewidth": 1.3, "zorder": 2, "solid_capstyle": "butt"}
     head = {"linestyle": "none", "markersize": 4.5, "markerfacecolor": line["color"], "markeredgecolor": line["color"],
@@ -344,6 +350,8 @@ def _interval(
         for cut, x, marker in ((low < axis.low, a, "<"), (high > axis.high, b, ">")):
             if cut:
                 axes.plot([x], [y], marker=marker, **head)
+    if math.isnan(estimate):
+        return
     if axis.low <= estimate <= axis.high:
         axes.plot([estimate], [y], linestyle="none", zorder=4, **mark)
     else:

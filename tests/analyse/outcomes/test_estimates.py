@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 
 from clinops.analyse.outcomes import estimates as made
 from clinops.analyse.outcomes.rows import EventRows
@@ -187,8 +188,9 @@ def repeated(of: EventRows, times: np.ndarray) -> EventRows:
 def test_whole_weights_give_what_so_many_persons_give(drawn: EventRows) -> None:
     times = np.random.default_rng(2).integers(1, 4, len(drawn))
     weighted = every_row(replace(drawn, weights=times * 1.0, adjustment="weight att"))
+    weighted = weighted[~weighted["method"].str.startswith("Weighted")].reset_index(drop=True)
     many = every_row(repeated(drawn, times))
-    # Tests take no weights, a dispersion is of persons, and Efron's rule sees ties among the copies.
+    # Other tests take no weights, a dispersion is of persons, and Efron's rule sees ties among the copies.
     same = ~weighted["method"].str.contains("test|negative|Cox")
     for column in ("value_exposed", "value_comparator", "estimate"):
         np.testing.assert_allclose(weighted.loc[same, column], many.loc[same, column], rtol=1e-6)
@@ -262,11 +264,43 @@ def test_no_events_in_an_arm() -> None:
         ("rate ratio, quasi", "rate ratio"), ("rate ratio, negative", "rate ratio"),
     ):  # fmt: skip
         row = only(frame, method, scale)
-        assert np.isnan(row["estimate"]) and np.isnan(row["conf_low"]) and row["note"], method
+        assert np.isnan(row["estimate"]) and row["note"], method
+        assert np.isnan(row["conf_low"]) or method == "cause-specific"
     cox, test = only(frame, "cause-specific", "hazard ratio"), only(frame, "Log-rank", "chi-squared")
-    assert "P is of the score test" in cox["note"]
+    assert "the limit is of the profile likelihood, P of the score test" in cox["note"]
+    # The comparators' visits one by one: r at which prod over them of (those at risk of either arm) has risen by 1.92.
+    of = rows([One(100)] * 12, WATCHED_0)
+    zero = ~of.exposed
+    days = np.sort(of.exit[zero & (of.cause == 1)])
+    assert len(np.unique(days)) == len(days)
+    left = np.array([(of.exit[zero] >= day).sum() for day in days])
+    limit = brentq(lambda r: np.log1p(12 * r / left).sum() - Z**2 / 2, 0, 100, xtol=1e-13)
+    assert cox["conf_low"] == 0 and cox["conf_high"] == pytest.approx(limit, rel=1e-7)
     assert cox["p_value"] == pytest.approx(test["p_value"], rel=0.05)  # the same test but for ties
     assert only(frame, "Gray", "chi-squared")["p_value"] < 0.05
+
+
+def test_no_events_in_an_arm_of_a_weighted_comparison() -> None:
+    of = rows([One(100)] * 12, WATCHED_0)
+    frame = every_row(replace(of, weights=np.where(of.exposed, 1.0, 0.7), adjustment="weight att"))
+    cox = only(frame, "cause-specific", "hazard ratio")
+    assert np.isnan([cox["estimate"], cox["conf_high"], cox["p_value"]]).all()
+    assert "no likelihood to take a limit from; see the weighted log-rank test" in cox["note"]
+    test = only(frame, "Weighted log-rank", "chi-squared")
+    # By hand: each of the comparators' visits, 12 exposed beside n0 comparators of weight 0.7, expects
+    # 0.7 x 12 / (12 + 0.7 n0) among the exposed, who have none; the error is of the persons' own parts of it.
+    zero = ~of.exposed
+    days = np.sort(of.exit[zero & (of.cause == 1)])
+    share = np.array([12 / (12 + 0.7 * (of.exit[zero] >= day).sum()) for day in days])
+    rate = 0.7 * share / 12
+    parts = [-np.sum(rate * (1 - share))] * 12
+    for day, had in zip(of.exit[zero], of.cause[zero] == 1, strict=True):
+        own = share[days == day].sum() if had else 0.0
+        parts.append(0.7 * (-own + np.sum((rate * share)[days <= day])))
+    assert test["estimate"] == pytest.approx(np.sum(parts) ** 2 / np.sum(np.square(parts)))
+    assert test["adjustment"] == "weight att" and "clusters: person" in test["se_kind"]
+    assert frame["method"].str.startswith("Weighted").sum() == 2, "one of each cause"
+    assert not every_row(of)["method"].str.startswith("Weighted").any()
 
 
 def test_no_events_at_all() -> None:

@@ -15,7 +15,7 @@ from clinops.analyse.outcomes.rates import AGES, Rates, split
 from clinops.analyse.outcomes.rows import EventRows
 from clinops.results.disclosure import protect
 from clinops.results.result import Result
-from tests.analyse.outcomes.support import One, every_row, rows, some
+from tests.analyse.outcomes.support import One, every_row, only, rows, some
 from tests.analyse.outcomes.test_estimates import FIVE, OTHERS, WATCHED_0
 
 MARKS = (50.0, 100.0)
@@ -89,7 +89,12 @@ def test_every_exhibit_prints_and_draws_whatever_happened() -> None:
 def test_a_missing_number_is_told_why_below_its_table() -> None:
     found = every(rows([One(100)] * 12, WATCHED_0))
     assert any("cause-specific hazard ratio (Cox): the likelihood keeps rising" in note for note in found[2].notes)
-    assert found[2].sentence == "Visits: no hazard ratio can be estimated."
+    limit = only(every_row(rows([One(100)] * 12, WATCHED_0)), "cause-specific", "hazard ratio")["conf_high"]
+    assert found[2].sentence == f"Visits: no hazard ratio can be estimated; its upper 95% limit is {limit:.2f}."
+    assert f"not estimable (0.00 to {limit:.2f})" in str(found[2])
+    turned = every(rows(WATCHED_0, [One(100)] * 12))
+    assert f"its lower 95% limit is {1 / limit:.2f}." in turned[2].sentence
+    assert f"not estimable ({1 / limit:.2f} to \u221e)" in str(turned[2])
     assert found[4].sentence == "Visits: no ratio can be estimated."
     late = every(rows([*[One(50, events=(5,))] * 19, One(50)], WATCHED_0))
     assert any("by day 100: nobody is followed to day 100 in the arm Programme." in note for note in late[1].notes)
