@@ -14,8 +14,8 @@ NO_LIMIT = "weights or clusters leave no likelihood to take a limit from"
 Row = dict[str, Any]
 
 
-def endless_ratio(fit: CoxFit, level: float = 0.95) -> Row:
-    """Limits and P of the first column of a fit whose coefficient is infinite, as columns of the results schema.
+def endless_ratio(fit: CoxFit, level: float = 0.95, column: int = 0) -> Row:
+    """Limits and P of a column of a fit (the first) whose coefficient is infinite, as columns of the results schema.
 
     The interval runs from 0 to the upper limit, or from the lower limit to infinity: that of a two-sided interval at
     `level`. The note holds no number: it stays where disclosure control takes the numbers away. A fit with robust
@@ -23,8 +23,8 @@ def endless_ratio(fit: CoxFit, level: float = 0.95) -> Row:
     """
     if fit.se_kind != "model":
         return {"note": NO_LIMIT}
-    found, p = fit.profile_interval(0, level), fit.score_test_of([0])[2]
+    found, p = fit.profile_interval(column, level), fit.score_test_of([column])[2]
     if np.isnan(found.conf_low):
-        return {"p_value": p, "note": f"P is of the score test; {found.note.replace('column 0: ', '')}"}
+        return {"p_value": p, "note": f"P is of the score test; {found.note.replace(f'column {column}: ', '')}"}
     low, high = (float(np.exp(end)) for end in (found.conf_low, found.conf_high))
     return {"conf_low": low, "conf_high": high, "p_value": p, "note": ANSWERED}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.curves.groups import Groups
+from clinops.analyse.endless import endless_ratio
 
 if TYPE_CHECKING:
     from clinops.stats.competing_risks import CauseEstimate, CumulativeIncidence
@@ -97,11 +98,13 @@ class Estimates:
         """Hazard ratio of a group against the reference."""
         fit, column = self.model, group - 1
         row: Row = {"quantity": "Hazard ratio", "format": "ratio", "note": ""}
-        if not np.isfinite(fit.coef[column]):
-            statistic, df, p = fit.score_test_of([column])
-            why = "no events in one of the two groups, or none while both are at risk"
-            said = f"no finite hazard ratio ({why}); P is of the score test" if df else f"no hazard ratio ({why})"
-            return row | {"p_value": p, "statistic": statistic, "note": said}
+        if np.isnan(fit.coef[column]):
+            return row | {"note": "no hazard ratio: there are no events while both groups are at risk"}
+        if np.isinf(fit.coef[column]):
+            answer = endless_ratio(fit, column=column)
+            why = f"no finite hazard ratio: no events in one of the two groups while both are at risk; {answer['note']}"
+            ends = {"low": answer.get("conf_low"), "high": answer.get("conf_high"), "p_value": answer.get("p_value")}
+            return row | ends | {"note": why}
         return row | _from_log(float(fit.coef[column]), float(fit.se[column]))
 
     def test_rows(self) -> list[Row]:
@@ -109,14 +112,22 @@ class Estimates:
         from clinops.stats.logrank import logrank
 
         groups = self.groups
-        test = logrank(groups.exit, groups.event, groups.code, entry=groups.entry, strata=groups.strata)
-        hazards = self.model.proportional_hazards().p_value[-1]
+        test = logrank(
+            groups.exit, groups.event, groups.code, entry=groups.entry, strata=groups.strata, weights=groups.weights,
+            cluster=groups.cluster,
+        )  # fmt: skip
+        hazards = self.model.proportional_hazards()
+        said = "" if np.isfinite(hazards.p_value[-1]) else "no finite hazard ratio to test"
         return [
-            {"quantity": "Log-rank test", "statistic": test.statistic, "df": test.df, "p_value": test.p_value,
-             "note": test.note},
-            {"quantity": "Test of proportional hazards", "p_value": float(hazards),
-             "note": "" if np.isfinite(hazards) else "no finite hazard ratio to test"},
+            {"quantity": "Log-rank test", "estimate": test.statistic, "unit": _chi_squared(test.df),
+             "p_value": test.p_value, "note": test.note},
+            {"quantity": "Test of proportional hazards", "estimate": float(hazards.statistic[-1]),
+             "unit": _chi_squared(int(hazards.df[-1])), "p_value": float(hazards.p_value[-1]), "note": said},
         ]  # fmt: skip
+
+
+def _chi_squared(df: int) -> str:
+    return f"chi-squared, {df} df"
 
 
 def _from_log(logarithm: float, error: float) -> Row:

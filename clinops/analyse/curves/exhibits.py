@@ -207,15 +207,16 @@ def effects(made: Estimates, event: str, unit: str) -> Result:
         lines += [{"contrast": contrast} | row for row in (*made.mean_rows(group), made.hazard_row(group))]
     lines += [{"contrast": "All groups"} | row for row in made.test_rows()]
     frame = pd.DataFrame(lines).reindex(
-        columns=["contrast", "quantity", "estimate", "low", "high", "statistic", "df", "p_value", "note", "format"]
+        columns=["contrast", "quantity", "unit", "estimate", "low", "high", "p_value", "note", "format"]
     )
     counts = [made.curves[group].events for group in range(len(names))]
     frame["events"], frame["n"] = min(counts), min(curve.n for curve in made.curves)
     frame["format"] = frame["format"].fillna("number2")
-    frame["unit"] = np.where(frame["quantity"].str.startswith("Difference"), unit, "")
+    frame.loc[frame["quantity"].str.startswith("Difference"), "unit"] = unit
+    frame["unit"] = frame["unit"].fillna("")
     columns = (
         Column("quantity", "Quantity"), Column("unit", "Unit"),
-        Column("estimate", "Estimate (95% CI)", "number2", low="low", high="high", format_by="format", missing="–",
+        Column("estimate", "Estimate (95% CI), or statistic", "number2", low="low", high="high", format_by="format",
                of=("n", "events")),
         Column("p_value", "P", "p", of=("n", "events")),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse.endless import endless_ratio
 from clinops.errors import DefinitionError, unknown
 from clinops.results.result import Column, Figure, Result
 
@@ -66,16 +67,21 @@ def _of_ours(fit: CoxFit, names: Sequence[str]) -> tuple[pd.DataFrame, tuple[str
             '["age", "sex", ...]), in the order of the columns.'
         )
     finite = np.isfinite(fit.coef)
-    low, high = fit.interval()
-    score = [fit.score_test_of([at])[2] if np.isinf(fit.coef[at]) else np.nan for at in range(len(fit.coef))]
+    low, high = (np.exp(end) for end in fit.interval())
+    p = np.array(fit.p_values)
+    said = []
+    for at in np.flatnonzero(np.isinf(fit.coef)).tolist():
+        answer = endless_ratio(fit, column=at)
+        low[at], high[at] = (answer.get(end, np.nan) for end in ("conf_low", "conf_high"))
+        p[at] = answer.get("p_value", np.nan)
+        size = "infinite" if fit.coef[at] > 0 else "zero"
+        why = "no events on one side, or none while both are at risk"
+        said.append(f"{names[at]}: the ratio is {size} ({why}); {answer['note']}.")
     frame = pd.DataFrame({
         "label": [str(name) for name in names], "estimate": np.exp(np.where(finite, fit.coef, np.nan)),
-        "low": np.exp(low), "high": np.exp(high), "p_value": np.where(finite, fit.p_values, score),
+        "low": low, "high": high, "p_value": p,
         "n": fit.n, "events": fit.n_event,
     })  # fmt: skip
-    said = [f"{names[at]}: the ratio is {'infinite' if fit.coef[at] > 0 else 'zero'} (no events on one side, or none "
-            "while both are at risk), so it has no such interval; P is of the score test."
-            for at in np.flatnonzero(np.isinf(fit.coef)).tolist()]  # fmt: skip
     said += [f"{names[at]}: not identified; it does not vary among those at risk, or repeats other columns."
              for at in np.flatnonzero(np.isnan(fit.coef)).tolist()]  # fmt: skip
     return frame, (f"Ties: {fit.ties.capitalize()}. Standard errors: {fit.se_kind}.", *said)

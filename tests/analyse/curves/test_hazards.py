@@ -56,6 +56,7 @@ def test_an_infinite_ratio_has_counts_a_score_test_and_a_reason() -> None:
     shown = co.hazard_ratios(fit, ["App", "Constant"], min_cell=0)
     row = shown.frame.iloc[0]
     assert np.isnan(row["estimate"]) and row["p_value"] == pytest.approx(fit.score_p, rel=1e-9) and row["events"] == 20
+    assert row["low"] == 0 and row["high"] == pytest.approx(np.exp(fit.profile_interval(0).conf_high))
     assert any("App: the ratio is zero" in note for note in shown.notes)
     assert any("Constant: not identified" in note for note in shown.notes)
     assert figures.svg(figures.draw(shown.figure)).startswith(b"<?xml")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines import AalenJohansenFitter, KaplanMeierFitter, WeibullFitter
+from scipy.optimize import brentq
 
 import clinops as co
 from clinops.errors import DataError, DefinitionError
@@ -124,6 +125,11 @@ def test_no_events_in_one_group() -> None:
     made = co.survival(frame, time="time", event="event", by="arm", min_cell=0)
     row = made.effects.frame.set_index("quantity").loc["Hazard ratio"]
     assert np.isnan(row["estimate"]) and row["p_value"] < 0.001 and "score test" in row["note"]
+    # all who had the event in group a were at risk with all 20 of b: the profile of its log hazard ratio falls by
+    # chi2_1(0.95) / 2 where sum over j = 1..20 of log(1 + 20 exp(b) / j) is that much, b against a
+    fall = brentq(lambda b: np.log1p(20 * np.exp(b) / np.arange(1, 21)).sum() - 1.959963984540054**2 / 2, -20, 5)
+    assert row["low"] == 0 and row["high"] == pytest.approx(np.exp(fall), rel=1e-7)
+    assert "not estimable (0.00 to" in str(made.effects)
     assert "no finite hazard ratio" in made.effects.sentence
     assert "Test of proportional hazards" in str(made.effects)
 
