@@ -239,6 +239,14 @@ def test_units_beyond_the_limits_have_marks_of_their_own_and_names() -> None:
     assert f"Beyond 99.8% ({len(far)})" in texts(figure)
 
 
+def test_the_limits_of_units_that_are_near_each_other_are_in_the_picture() -> None:
+    cells = [("A", 2000, 28, 0.014, 0.009, 0.020, 0.007, 0.023), ("B", 1900, 26, 0.0137, 0.009, 0.021, 0.006, 0.024)]
+    frame = cases.frame_of("label n events value low_95 high_95 low_998 high_998", *cells)
+    (axes,) = figures.draw(Figure("funnel_plot", frame, {"target": 0.0139})).axes
+    low, high = axes.get_ylim()
+    assert low <= 0.007 and high >= 0.023
+
+
 def test_no_more_than_six_units_are_named() -> None:
     figure = cases.funnel_of_units()
     data = figure.data.assign(value=figure.data["value"] + 0.3)

@@ -299,7 +299,10 @@ def funnel_plot(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
     order = sorted(map(int, np.flatnonzero(far)), key=lambda i: (-_distance(i, value, limits), i))[:NAMED]
     target = float(options.get("target", math.nan))
     drawn_limits = [v[np.isfinite(v)] for v in limits.values()]
-    low, high = _funnel_range(value[known], drawn_limits, target)
+    # However near units are to each other, the limits of the larger half of them are in the picture.
+    large = known & (n >= np.median(n[known]))
+    near_ones = np.concatenate([v[large & np.isfinite(v)] for v in limits.values()])
+    low, high = _funnel_range(np.concatenate([value[known], near_ones]), drawn_limits, target)
     right = float(np.nanmax(n)) * 1.04 or 1.0
     percent = str(options.get("scale", "percent"))
     if percent not in ("percent", "number"):
