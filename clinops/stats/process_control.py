@@ -22,7 +22,8 @@ class ControlChart:
     Attributes
     ----------
     value, low, high : (k,) of each period; NaN without exposure, and `low` where it would not be above 0.
-    centre : of the baseline periods; NaN where they have no exposure. periods : how many those are. note : what to know.
+    centre : of the baseline periods; NaN where they have no exposure. periods : how many those are.
+    note : what to know of it.
     """
 
     value: Floats
@@ -41,7 +42,9 @@ class Signals:
     run: Bools
 
 
-def u_chart(events: ArrayLike, exposure: ArrayLike, baseline: ArrayLike | None = None, sigmas: float = 3) -> ControlChart:
+def u_chart(
+    events: ArrayLike, exposure: ArrayLike, baseline: ArrayLike | None = None, sigmas: float = 3
+) -> ControlChart:
     """What would the rate of each period be, within limits, if only chance moved it? A u-chart.
 
     Parameters
@@ -123,3 +126,24 @@ def chart_signals(value: ArrayLike, centre: float, low: ArrayLike, high: ArrayLi
         if len(members) >= run:
             marked[members] = True
     return Signals(beyond, marked)
+
+
+def chance_of_run(periods: int, run: int = 8) -> float:
+    """How likely is it that a chart has such a row on one side of its centre by chance alone?
+
+    Periods are taken as independent, each above or below with probability 1/2.
+
+    Raises
+    ------
+    ParameterError : run below 2, or a negative number of periods.
+    """
+    if run < 2 or periods < 0:
+        raise ParameterError(f"run is {run!r} and periods {periods!r}; give a run of 2 or more, and periods from 0.")
+    if periods < run:
+        return 0.0
+    # The chance of each length of the row so far, no row having been long enough: a row goes on or starts anew.
+    rows = np.zeros(run)
+    rows[1] = 1.0
+    for _ in range(periods - 1):
+        rows = np.concatenate([[0.0, rows.sum() / 2], rows[1:-1] / 2])
+    return float(1 - rows.sum())

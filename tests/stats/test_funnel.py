@@ -1,4 +1,4 @@
-"""Funnel limits: by fractions of exact binomial probabilities, and overdispersion by hand and by scipy's winsorising."""
+"""Funnel limits: by exact fractions of binomial probabilities; overdispersion by hand and by scipy's winsorising."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_wrong_input_is_refused():
         binomial_limits([10], 0.2, 95)
     with pytest.raises(DataError, match="events from 0 to n"):
         overdispersion([11], [10], 0.2)
-    with pytest.raises(ParameterError, match="winsorise is 0.5"):
+    with pytest.raises(ParameterError, match=r"winsorise is 0\.5"):
         overdispersion([1], [10], 0.2, winsorise=0.5)
     with pytest.raises(ParameterError, match="factor is 0"):
         widened_limits([10], 0.2, 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby, product
 
 import numpy as np
 import pytest
 
 from clinops.errors import DataError, ParameterError
-from clinops.stats.process_control import chart_signals, u_chart
+from clinops.stats.process_control import chance_of_run, chart_signals, u_chart
 
 NONE = [math.nan] * 30
 
@@ -25,8 +26,8 @@ def test_a_published_chart_of_equal_samples():
 
 
 def test_a_published_chart_of_unequal_samples():
-    # Montgomery, u-chart of dyed cloth: 153 defects in 107.5 units of 50 square metres; centre 1.42, limits of a roll of
-    # 10.0 units 0.29 and 2.55.
+    # Montgomery, u-chart of dyed cloth: 153 defects in 107.5 units of 50 square metres; centre 1.42, limits of a roll
+    # of 10.0 units 0.29 and 2.55.
     defects = [14, 12, 20, 11, 7, 10, 21, 16, 19, 23]
     units = [10.0, 8.0, 13.0, 10.0, 9.5, 10.0, 12.0, 10.5, 12.0, 12.5]
     found = u_chart(defects, units)
@@ -78,6 +79,14 @@ def test_a_point_outside_a_limit_is_a_signal_and_one_on_it_is_none():
     assert found.beyond.tolist() == [False, True, True, False, False]
 
 
+def test_the_chance_of_a_row_is_that_of_all_charts_counted():
+    for periods, run in ((3, 4), (5, 2), (8, 8), (9, 3), (12, 5)):
+        every = list(product((0, 1), repeat=periods))
+        have = sum(any(len(list(row)) >= run for _, row in groupby(one)) for one in every)
+        assert chance_of_run(periods, run) == pytest.approx(have / len(every), abs=1e-12)
+    assert chance_of_run(0) == 0
+
+
 def test_wrong_input_is_refused():
     with pytest.raises(DataError, match="one number a period"):
         u_chart([1, 2], [1.0])
@@ -91,3 +100,5 @@ def test_wrong_input_is_refused():
         u_chart([1], [1.0], sigmas=0)
     with pytest.raises(ParameterError, match="run is 1"):
         signals([1], run=1)
+    with pytest.raises(ParameterError, match="run is 1 and periods 12"):
+        chance_of_run(12, 1)
