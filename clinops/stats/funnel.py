@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, ParameterError
 from clinops.stats.normal import z_value
@@ -75,17 +75,32 @@ def binomial_limits(n: ArrayLike, target: float, level: float = 0.95) -> FunnelL
 
 
 def _lower(n: Floats, target: float, tail: float) -> Floats:
-    from scipy.stats import binom
-
     low = np.full(n.shape, NAN)
     some = n > 0
-    size = n[some]
-    if not some.any():
-        return low
-    rank = binom.ppf(tail, size, target)
-    here, before = binom.cdf(rank, size, target), binom.cdf(rank - 1, size, target)
+    size = n[some].astype(int)
+    rank = _quantile(size, target, tail)
+    here, before = _at_most(rank, size, target), _at_most(rank - 1, size, target)
     low[some] = np.maximum((rank - (here - tail) / (here - before)) / size, 0.0)
     return low
+
+
+def _at_most(rank: Floats, n: NDArray[np.int_], target: float) -> Floats:
+    from scipy.special import bdtr
+
+    return np.where(rank < 0, 0.0, bdtr(np.maximum(rank, 0.0), n, target))
+
+
+def _quantile(n: NDArray[np.int_], target: float, tail: float) -> Floats:
+    """The fewest events that so many or fewer have a probability of at least `tail`."""
+    # scipy.stats has it too, but takes over a second to import.
+    from scipy.special import bdtrik
+
+    if target in (0, 1):
+        return (n * target).astype(float)
+    rank = np.maximum(np.ceil(bdtrik(tail, n, target)), 0.0)
+    # The inverse is a real number, and may be off by one where it is nearly whole.
+    rank = np.where(_at_most(rank - 1, n, target) >= tail, rank - 1, rank)
+    return np.asarray(np.where(_at_most(rank, n, target) < tail, rank + 1, rank), dtype=float)
 
 
 def widened_limits(n: ArrayLike, target: float, factor: float, level: float = 0.95) -> FunnelLimits:

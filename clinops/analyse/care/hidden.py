@@ -50,12 +50,15 @@ def by_month(events: Sequence[int], baseline: Sequence[bool], min_cell: int) -> 
     held = core.Cells()
     months = [held.add(n) for n in events]
     whole = held.add(sum(events), cost=KNOWN)
-    held.add_sum(months, whole)
-    early = [m for m, base in zip(months, baseline, strict=True) if base]
-    first = held.add(sum(held.values[m] for m in early), cost=BASELINE)
-    held.add_sum(early, first)
+    phases = []
+    for wanted in (True, False):
+        some = [m for m, base in zip(months, baseline, strict=True) if base is wanted]
+        if some:
+            phases.append(held.add(sum(held.values[m] for m in some), cost=BASELINE))
+            held.add_sum(some, phases[-1])
+    held.add_sum(phases, whole)
     gone = core.hide(held, min_cell)
-    return np.array([m in gone for m in months], bool), whole not in gone, first not in gone
+    return np.array([m in gone for m in months], bool), whole not in gone, not gone & set(phases)
 
 
 def parts(counts: Sequence[float], min_cell: int) -> list[bool]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RUN = 8
 BEYOND, IN_A_ROW = "Outside the limits", f"{RUN} or more in a row on one side"
+PART = " (part)"
 EARLY, LATE = "Baseline", "After the baseline"
 RULES = (
     "Signals: a month outside three Poisson standard errors of the centre line, and {run} or more in a row on one side "
@@ -89,7 +90,7 @@ def by_month(days: pd.DataFrame, span: Span) -> pd.DataFrame:
     covered = np.array([
         (min(e, span.last) - max(b, span.first)).days + 1 for b, e in zip(begins, ends, strict=True)
     ], dtype=float)  # fmt: skip
-    names = [f"{month} (part)" if some else str(month) for month, some in zip(named, part, strict=True)]
+    names = [f"{month}{PART}" if some else str(month) for month, some in zip(named, part, strict=True)]
     return months.reset_index(drop=True).assign(
         period=names, years=months["persons"].to_numpy(dtype=float) / DAYS_PER_YEAR, baseline=early,
         persons=np.rint(months["persons"].to_numpy(dtype=float) / np.where(part, covered, length)).astype(int),
@@ -118,7 +119,7 @@ def chart(kind: Kind, months: pd.DataFrame, span: Span, min_cell: int) -> Result
         RULES.format(run=RUN, chance=chance_of_run(len(months), RUN), months=len(months)),
         NOT_STEADY,
         *(["Months marked as part are within the period for some of their days, and their limits are wider."]
-          if frame["period"].str.endswith("(part)").any() else []),
+          if any(str(period).endswith(PART) for period in frame["period"]) else []),
         *(["The baseline asked for is not used: its number of events would give a small count away."]
           if fallback else []),
         *([f"{note[0].upper()}{note[1:]}."] if note else []),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clinops.analyse.care.measures import CareMeasures
 from clinops.analyse.care.people import People
 from clinops.analyse.care.readmissions import Readmissions
+from clinops.analyse.care.sites import NAMES
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.define.base import choice
 from clinops.define.care import CareRules, ReadmissionRules, care_rules, readmission_rules
@@ -165,6 +166,7 @@ def care(
     DataError : the records hold no visits.
     """
     choice("arm", arm, ARMS)
+    choice("kind of site", site, tuple(NAMES))
     people, plan = People(), None
     if protocol is not None:
         plan = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)

@@ -23,6 +23,7 @@ AGES = (0, 18, 45, 65, 75, 85)
 UNKNOWN = "Not known"
 SITE, TOGETHER, TOTAL = "site", "together", "total"
 LIMIT_POINTS = 80
+FROM_COUNTS = ("ratio", "ratio_low", "ratio_high", "against", "value")
 NAMES = {"hospital": ("Hospital", "hospitals", "the hospital that discharged"),
          "clinic": ("Clinic", "clinics", "the clinic that the person is registered with")}  # fmt: skip
 
@@ -146,14 +147,20 @@ def _against(found: Compared) -> list[str]:
 
 
 def _taken(frame: pd.DataFrame, rows: pd.DataFrame, min_cell: int) -> tuple[pd.DataFrame, tuple[Any, ...]]:
-    """The counts that are not shown taken out of a frame whose rows are the first ones of `rows`."""
+    """The counts that are not shown taken out of a frame whose first rows are `rows`, with what is made of them."""
     gone = []
     frame = frame.astype({"index": "Int64", "events": "Int64"})
-    for row in range(min(len(frame), len(rows))):
-        for name in ("index", "events"):
-            if rows[f"{name}_hidden"].iloc[row]:
-                gone.append((row, name, hidden.printed(rows[name].iloc[row], min_cell)))
-                frame.loc[frame.index[row], name] = None
+    out = np.zeros(len(frame), dtype=bool)
+    for name in ("index", "events"):
+        lost = np.zeros(len(frame), dtype=bool)
+        lost[: len(rows)] = rows[f"{name}_hidden"].to_numpy(dtype=bool)[: len(frame)]
+        gone += [(int(row), name, hidden.printed(rows[name].iloc[row], min_cell)) for row in np.flatnonzero(lost)]
+        frame[name] = frame[name].mask(lost)
+        out |= lost
+    # Left in place, such a number would take a sentence along that happens to hold the same one.
+    for name in FROM_COUNTS:
+        if name in frame.columns:
+            frame[name] = frame[name].mask(out)
     return frame, tuple(gone)
 
 
@@ -183,10 +190,10 @@ def sites(found: Compared, days: int, by: str, min_cell: int) -> Result:
 
 def _standardised(found: Compared, by: str) -> str:
     """How far observed and expected are apart, in a sentence."""
-    seen = _shown(found)
-    if len(found.sites) < 2 or seen.empty or seen["ratio"].isna().all():
+    seen = _shown(found).dropna(subset="ratio").sort_values("ratio", kind="stable")
+    if len(found.sites) < 2 or seen.empty:
         return _said(found, by)
-    low, high = (seen.loc[at] for at in (seen["ratio"].idxmin(), seen["ratio"].idxmax()))
+    low, high = seen.iloc[0], seen.iloc[-1]
     return (
         f"For their patients' age and sex, observed over expected readmissions run from {low['ratio']:.2f} "
         f"({low['label']}) to {high['ratio']:.2f} ({high['label']})."
