@@ -66,8 +66,7 @@ def test_a_month_outside_the_limits_and_a_long_row_are_signals():
     found = chart([100, *[66] * 2, *[50] * 9])
     assert found.frame["rule"].tolist() == [monthly.BEYOND, "", "", *[monthly.IN_A_ROW] * 9]
     assert found.sentence == (
-        "Admissions: 1 of 12 months lie outside the limits; 9 of 12 months are in a long row on one side of the centre "
-        "line."
+        "Admissions: 1 of 12 months outside the limits; 9 of 12 months in a long row on one side of the centre line."
     )
     shown = whole(found.figure)
     assert "Outside the limits" in shown and "8 or more in a row on one side" in shown

@@ -131,7 +131,7 @@ def test_overdispersed_sites_have_wider_limits_and_the_note_says_so():
     assert funnel.frame["high_95"].iloc[0] > 100 * exact.high[0]
     assert "Limits widened" in funnel.notes[0] and f"{found.spread.factor:.2f}" in funnel.notes[0]
     even = made(discharges(*((i, 400, 60 + i % 3) for i in range(1, 13))))
-    assert not even[0].spread.matters and "Exact binomial limits: these vary about as much" in even[2].notes[0]
+    assert not even[0].spread.matters and "Exact binomial limits: hospitals vary about as much" in even[2].notes[0]
     few = made(discharges((1, 400, 60), (2, 400, 120)))
     assert "too few whose counts are shown" in few[2].notes[0]
 
@@ -158,11 +158,13 @@ def test_nothing_that_leaves_depends_on_what_is_hidden(others):
 
 
 def test_too_few_readmissions_in_all_are_in_no_limit_and_no_expected_number():
-    one, two = (discharges((1, 300, a), (2, 200, b), (3, 100, c)) for a, b, c in ((2, 1, 1), (3, 2, 1)))
+    one, two = (discharges((1, 300, a), (2, 200, b), (3, 100, c), (4, 150, 0)) for a, b, c in ((2, 1, 1), (3, 2, 1)))
     found, table, funnel = made(one)
     assert math.isnan(found.target) and funnel.figure is None
     assert table.sentence == "There are too few readmissions to be shown."
-    assert table.frame["expected"].isna().all()
+    # Nor in the interval of a site without any: its upper end is 3.69 over what is expected.
+    assert table.frame[["expected", "ratio", "ratio_high"]].isna().all(axis=None)
+    assert set(table.frame["against"].fillna("")) == {""}
     assert everything(table, funnel) == everything(*made(two)[1:])
     nearly = made(discharges((1, 300, 297), (2, 200, 200)))  # all but three
     assert math.isnan(nearly[0].target)

@@ -224,6 +224,15 @@ def test_limits_that_are_not_there_are_not_drawn_and_an_unknown_chart_is_refused
         figures.draw(cases.chart(chart="xmr"))
 
 
+def test_the_limits_of_a_period_with_next_to_nothing_do_not_flatten_the_others() -> None:
+    cells = [(f"2022-0{i}", 60.0 + i, 60.0, 40.0, 80.0) for i in range(1, 7)] + [("2022-07", 62.0, 60.0, NAN, 700.0)]
+    frame = cases.frame_of("period value centre low high", *cells)
+    figure = Figure("control_chart", frame, {"chart": "u"})
+    low, high = figures.draw(figure).axes[0].get_ylim()
+    assert low < 40 and 80 < high < 100
+    assert "700" in whole(figure)  # its end is written all the same
+
+
 # -- Funnel plot -------------------------------------------------------------------------------------
 
 

@@ -168,7 +168,7 @@ def _said(kind: Kind, frame: pd.DataFrame) -> str:
     if not outside and not row:
         return f"{kind.many}: no month is a signal of more than chance."
     words = [f"{n} of {len(frame)} months {what}" for n, what in (
-        (outside, "lie outside the limits"), (row, "are in a long row on one side of the centre line"),
+        (outside, "outside the limits"), (row, "in a long row on one side of the centre line"),
     ) if n]  # fmt: skip
     return f"{kind.many}: {'; '.join(words)}."
 

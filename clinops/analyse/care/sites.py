@@ -70,7 +70,8 @@ def compare(frame: pd.DataFrame, min_cell: int) -> Compared:
     known = total > 0 and hidden.total_known(total, back, min_cell)
     target = back / total if known else np.nan
     if not known:
-        rows["expected"] = np.nan  # they add up to all readmissions
+        # Expected numbers add up to all readmissions, and an interval at 0 tells its expected number.
+        rows[["expected", "ratio", "ratio_low", "ratio_high"]] = np.nan
     gone = hidden.by_site(index.tolist(), events.tolist(), min_cell)
     rows = rows.assign(index_hidden=gone[0], events_hidden=gone[1])
     shown = (rows["kind"] == SITE).to_numpy() & ~gone[0] & ~gone[1]
@@ -139,7 +140,8 @@ def _strata(frame: pd.DataFrame) -> pd.Series:
 def _against(found: Compared) -> list[str]:
     """Where each site lies: within the limits, or beyond which."""
     share = (found.rows["events"] / found.rows["index"]).to_numpy(dtype=float)
-    said = np.where(found.rows["kind"] == SITE, "within", "").astype(object)
+    judged = (found.rows["kind"] == SITE) & np.isfinite(found.target)
+    said = np.where(judged, "within", "").astype(object)
     for name, level in LEVELS.items():
         for side, beyond in (("below", share < found.limits[name].low), ("above", share > found.limits[name].high)):
             said[beyond & (found.rows["kind"] == SITE).to_numpy()] = f"{side} {100 * level:g}%"
@@ -253,25 +255,25 @@ def funnel(found: Compared, days: int, by: str, min_cell: int) -> Result:
                 Column(f"{end}_{name}", said, "number1", "per 100", f"{100 * level:g}% limits", of="index", missing="–")
             )
     title = f"Readmission within {days} days by {by}, against the limits of chance"
-    notes = (f"By {whose}. {_spread_note(found)}", *_smaller_note(found, several, min_cell), POST_EXPOSURE)
+    notes = (f"By {whose}. {_spread_note(found, several)}", *_smaller_note(found, several, min_cell), POST_EXPOSURE)
     alt = f"Funnel plot of {len(rows)} {several}: share readmitted by number of index discharges. {_said(found, by)}"
     drawn = _figure(found, rows, days, by, min_cell) if len(rows) > 1 and np.isfinite(found.target) else None
     return Result("readmission_limits", title, frame, tuple(columns), notes, _said(found, by), figure=drawn, alt=alt,
                   hidden=gone)  # fmt: skip
 
 
-def _spread_note(found: Compared) -> str:
+def _spread_note(found: Compared, several: str) -> str:
     """Which limits these are, and why."""
     spread = found.spread
     if not np.isfinite(spread.factor):
         if not np.isfinite(found.target):
             return "No limits are drawn: there are too few readmissions, or none is an index."
         why = "no variation" if spread.note.startswith("no variation") else "too few whose counts are shown"
-        return f"Exact binomial limits; whether they vary more than by chance cannot be told ({why})."
+        return f"Exact binomial limits; whether {several} vary by more than chance cannot be told ({why})."
     about = f"overdispersion {spread.factor:.2f}, of note above {spread.threshold:.2f}; winsorised, Spiegelhalter 2005"
     if spread.matters:
-        return f"Limits widened, since these vary more than by chance ({about})."
-    return f"Exact binomial limits: these vary about as much as chance alone would make them ({about})."
+        return f"Limits widened, since {several} vary by more than chance ({about})."
+    return f"Exact binomial limits: {several} vary about as much as chance alone makes them ({about})."
 
 
 def _figure(found: Compared, rows: pd.DataFrame, days: int, by: str, min_cell: int) -> Figure:
@@ -297,6 +299,7 @@ def _figure(found: Compared, rows: pd.DataFrame, days: int, by: str, min_cell: i
     options = {
         "target": found.target, "target_label": f"All ({100 * found.target:.1f}%)",
         "ylabel": f"Readmitted within {days} days", "xlabel": "Index discharges", "adjustment": "crude",
+        "basis": _spread_note(found, NAMES[by][1]),
     }  # fmt: skip
     rests = {"value": ("events", "n")} | {f"{end}_{name}": ("n",) for name in LEVELS for end in ("low", "high")}
     return Figure("funnel_plot", frame, options, ("n", "events"), rests, hidden=gone)
