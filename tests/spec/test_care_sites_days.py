@@ -38,7 +38,8 @@ def days_tables():
 
 def test_days_hold_who_is_alive_and_observed_and_what_starts(any_source):
     source, rules = any_source(days_tables()), care_rules(**PERIOD)
-    found = by_day(source, rules, use.admissions(source, rules))
+    admitted = use.admissions(source, rules)
+    found = by_day(source, rules, admitted)
     assert (found.index[0], found.index[-1]) == (pd.Timestamp("2020-01-01"), pd.Timestamp("2020-03-31"))
     by_month = found.groupby(found.index.month).sum()
     # January: 31 days of person 1 and 17 of person 2; February: 29 and 5, to the day of death; March: 31 and one day.
@@ -46,21 +47,13 @@ def test_days_hold_who_is_alive_and_observed_and_what_starts(any_source):
     assert by_month["admissions"].tolist() == [0, 1, 1]
     assert by_month["emergency"].tolist() == [3, 0, 0]
     assert found.loc["2020-01-20", "emergency"] == 2 and found.loc["2020-02-06", "persons"] == 1
-
-
-def test_days_add_up_to_what_the_rates_count(any_source):
-    source, rules = any_source(days_tables()), care_rules(**PERIOD)
-    admitted = use.admissions(source, rules)
-    found = by_day(source, rules, admitted)
+    # And they add up to what the rates count.
     assert found["persons"].sum() == admitted.persons["days"].sum()
     assert found["admissions"].sum() == admitted.persons["admissions"].sum()
     urgent = use.emergency(source, rules, admitted)
     assert found["emergency"].sum() == urgent["released"].sum() + urgent["admitted"].sum()
-
-
-def test_nobody_observed_gives_no_days(any_source):
-    source, rules = any_source(days_tables()), care_rules(first="2018-01-01", last="2018-12-31")
-    assert by_day(source, rules, use.admissions(source, rules)).empty
+    early = care_rules(first="2018-01-01", last="2018-12-31")
+    assert by_day(source, early, use.admissions(source, early)).empty  # nobody is observed
 
 
 def site_tables():
@@ -81,25 +74,18 @@ def site_tables():
     )  # fmt: skip
 
 
-def test_a_discharge_is_of_the_site_that_discharged(any_source):
+def test_a_discharge_is_of_the_site_that_discharged_or_of_the_persons_clinic(any_source):
     source = any_source(site_tables())
-    found = index_by_site(source, readmitted(source, readmission_rules(30)))
+    result = readmitted(source, readmission_rules(30))
+    found = index_by_site(source, result)
     assert found["person_id"].tolist() == [1, 1, 2, 2, 3]
     assert found["site"].tolist() == [2, pd.NA, 7, 7, 1]
     assert found["name"].tolist() == ["South", None, None, None, "North"]  # 7 has no name on record
     assert found["readmitted"].tolist() == [False, False, True, False, False]
-
-
-def test_or_of_the_clinic_of_the_person_with_age_and_sex(any_source):
-    source = any_source(site_tables())
-    found = index_by_site(source, readmitted(source, readmission_rules(30)), "clinic")
+    found = index_by_site(source, result, "clinic")
     assert found["site"].tolist() == [9, 9, pd.NA, pd.NA, 8]
     assert found["name"].tolist() == ["Clinic", "Clinic", None, None, None]
     assert found["age"].tolist() == [69, 70, 60, 60, pd.NA]  # the birthday is between the two
     assert found["sex"].tolist() == ["female", "female", "male", "male", None]
-
-
-def test_another_kind_of_site_is_refused(any_source):
-    source = any_source(site_tables())
     with pytest.raises(DefinitionError, match="hospital"):
-        index_by_site(source, readmitted(source, readmission_rules(30)), "hospitals")
+        index_by_site(source, result, "hospitals")
