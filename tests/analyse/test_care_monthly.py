@@ -8,13 +8,16 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import clinops as co
-from clinops.analyse.care import monthly
+from clinops.analyse.care import hidden, monthly
 from clinops.analyse.care.monthly import ADMISSIONS, EMERGENCY, Span
 from clinops.define.care import care_rules
 from clinops.errors import DataError, DefinitionError
 from clinops.render import figures
+from clinops.results.cells import Cells, leaks, small
 from clinops.results.disclosure import protect
 from tests.conftest import tiny
 from tests.render.figures_support import whole
@@ -142,6 +145,32 @@ def test_few_events_in_all_give_no_centre_line():
     # By rows: which months have none is shown, how many the others have is not.
     assert found.frame["admissions"].isna().tolist() == [True, True, *[False] * 9, True]
     assert everything(found) == everything(chart([3, 4, *[0] * 9, 1]))
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 5, 9, 10, 11, 12, 40]), min_size=2, max_size=9), st.integers(1, 9))
+@settings(max_examples=80, deadline=None)
+def test_no_hidden_month_can_be_worked_out(counts, early):
+    """The attack by linear programmes, on the months, the sum of the baseline where it is told, and the sum of all."""
+    baseline = [i < early for i in range(len(counts))]
+    gone, told, baseline_told = hidden.by_month(counts, baseline, 11)
+    held = Cells()
+    months = [held.add(n) for n in counts]
+    if baseline_told and not all(baseline):
+        held.add_sum([m for m, base in zip(months, baseline, strict=True) if base], held.add(sum(counts[:early])))
+    held.add_sum(months, held.add(sum(counts)))
+    assert {m for m in months if small(counts[m], 11)} <= set(np.flatnonzero(gone))
+    assert not (told and small(sum(counts), 11))
+    if told:
+        assert leaks(held, {months[i] for i in np.flatnonzero(gone)}, 11) == []
+    else:
+        assert small(sum(counts), 11) or gone.all()
+
+
+def test_months_that_are_all_small_and_follow_from_their_sum_are_not_even_said_to_be_small():
+    # Twelve months of one each: "<11" for each, and 12 in all, would say so.
+    found = chart([1] * 12)
+    assert {text for _, name, text in found.hidden if name == "admissions"} == {"hidden"}
+    assert found.frame["centre"].isna().all()
 
 
 def test_nobody_observed_is_said(source_of):

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clinops.results import cells as core
 from clinops.results.suppress import HIDDEN, less_than
 from clinops.stats.risk_sets import Bools
 
-#: A total that other exhibits print cannot be hidden here; the baseline's follows from a centre line.
-KNOWN, BASELINE = 1e12, 1e11
+#: A total that other exhibits print cannot be hidden here.
+KNOWN = 1e12
 
 
 def by_site(index: Sequence[int], events: Sequence[int], min_cell: int) -> tuple[Bools, Bools]:
@@ -41,24 +42,44 @@ def by_site(index: Sequence[int], events: Sequence[int], min_cell: int) -> tuple
 
 
 def by_month(events: Sequence[int], baseline: Sequence[bool], min_cell: int) -> tuple[Bools, bool, bool]:
-    """Return which months' events are not shown, and whether all events, and those of the baseline, may be known.
+    """Return which months' events are not shown, and whether all events, and those of the baseline, may be told.
+
+    A centre line tells the events of its months together, and the table of use tells all.
 
     Parameters
     ----------
     events : (k,) of every month. baseline : (k,) the months whose events together the centre line gives.
     """
-    held = core.Cells()
-    months = [held.add(n) for n in events]
-    whole = held.add(sum(events), cost=KNOWN)
-    phases = []
-    for wanted in (True, False):
-        some = [m for m, base in zip(months, baseline, strict=True) if base is wanted]
-        if some:
-            phases.append(held.add(sum(held.values[m] for m in some), cost=BASELINE))
-            held.add_sum(some, phases[-1])
-    held.add_sum(phases, whole)
-    gone = core.hide(held, min_cell)
-    return np.array([m in gone for m in months], bool), whole not in gone, not gone & set(phases)
+    counts, early = np.asarray(events, dtype=int), np.asarray(baseline, dtype=bool)
+    phases = [phase for phase in (early, ~early) if phase.any()]
+    found = [_phase(counts[phase], min_cell) for phase in phases]
+    if len(phases) > 1 and all(told for _, told in found):
+        gone = np.zeros(len(counts), dtype=bool)
+        for phase, (some, _) in zip(phases, found, strict=True):
+            gone[phase] = some
+        return gone, True, True
+    gone, told = _phase(counts, min_cell)
+    return gone, told, told and len(phases) < 2
+
+
+def _phase(counts: NDArray[np.int_], min_cell: int) -> tuple[Bools, bool]:
+    """Which months of one known sum are hidden, and whether the sum may be told.
+
+    The k small months are each from 1 to m = min_cell - 1, and their sum S follows. All have the same bounds, so they
+    can be worked out exactly if there is one, or S is k or k m. Then the least of the others, which has no bound, is
+    hidden with them. (`cells.hide` finds the same by a linear programme for each of what may be a thousand months.)
+    """
+    gone = (counts > 0) & (counts < min_cell)
+    k, whole = int(gone.sum()), int(counts[gone].sum())
+    told = not core.small(float(counts.sum()), min_cell)
+    if k == 0 or (k > 1 and k < whole < k * (min_cell - 1)):
+        return gone, told
+    large = np.flatnonzero(counts >= min_cell)
+    if len(large):
+        gone[large[np.argmin(counts[large])]] = True
+        return gone, told
+    # Nothing but zeros beside them: all are hidden, without saying which are small, or each would be known.
+    return np.ones(len(counts), dtype=bool), False
 
 
 def parts(counts: Sequence[float], min_cell: int) -> list[bool]:

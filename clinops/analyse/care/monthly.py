@@ -134,7 +134,9 @@ def chart(kind: Kind, months: pd.DataFrame, span: Span, min_cell: int) -> Result
         Column("high", "Upper", "number1", spanner="Limits", of="persons", missing="–"),
         Column("rule", "Signal", of=(kind.column, "persons")),
     )  # fmt: skip
-    taken = tuple((int(row), kind.column, hidden.printed(events[row], min_cell)) for row in np.flatnonzero(gone))
+    # Where every month is hidden, even "<11" would tell some of them, by the sum of all.
+    texts = [HIDDEN if gone.all() else hidden.printed(n, min_cell) for n in events]
+    taken = tuple((int(row), kind.column, texts[row]) for row in np.flatnonzero(gone))
     said = _said(kind, frame)
     title = f"{kind.many} by calendar month"
     return Result(kind.name, title, frame, columns, tuple(notes), said, figure=_figure(kind, frame, taken),
