@@ -108,6 +108,7 @@ def test_a_small_count_is_hidden_with_another_since_the_centre_line_tells_the_su
     found = chart([7, *[60] * 11])
     assert sorted(row for row, name, _ in found.hidden if name == "admissions") == [0, 1]
     assert found.frame["value"].isna().sum() == 2
+    assert found.sentence.endswith(" 2 of 12 months are not shown, and not judged.")
     assert "Periods with too few to show" in whole(found.figure)
 
 
@@ -171,6 +172,12 @@ def test_months_that_are_all_small_and_follow_from_their_sum_are_not_even_said_t
     found = chart([1] * 12)
     assert {text for _, name, text in found.hidden if name == "admissions"} == {"hidden"}
     assert found.frame["centre"].isna().all()
+
+
+def test_no_events_are_said_and_not_drawn():
+    found = chart([0] * 12)
+    assert found.sentence == "There are no admissions." and found.figure is None
+    assert found.frame["value"].tolist() == [0] * 12
 
 
 def test_nobody_observed_is_said(source_of):

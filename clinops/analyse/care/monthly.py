@@ -166,17 +166,23 @@ def _said(kind: Kind, frame: pd.DataFrame) -> str:
     """What the chart says, in a sentence."""
     if not np.isfinite(frame["value"].to_numpy(dtype=float)).any():
         return f"No month's {kind.many.lower()} can be shown." if len(frame) else "Nobody is observed."
+    counts = frame[kind.column]
+    if not counts.isna().any() and not counts.sum():
+        return f"There are no {kind.many.lower()}."
+    unseen = int(counts.isna().sum())
+    also = f" {unseen} of {len(frame)} months are not shown, and not judged." if unseen else ""
     outside, row = ((frame["rule"] == rule).sum() for rule in (BEYOND, IN_A_ROW))
     if not outside and not row:
-        return f"{kind.many}: no month is a signal of more than chance."
+        return f"{kind.many}: no month{' that is shown' if unseen else ''} is a signal of more than chance.{also}"
     words = [f"{n} of {len(frame)} months {what}" for n, what in (
         (outside, "outside the limits"), (row, "in a long row on one side of the centre line"),
     ) if n]  # fmt: skip
-    return f"{kind.many}: {'; '.join(words)}."
+    return f"{kind.many}: {'; '.join(words)}.{also}"
 
 
 def _figure(kind: Kind, frame: pd.DataFrame, taken: tuple[Any, ...]) -> Figure | None:
-    if frame.empty:
+    counts = frame[kind.column]
+    if frame.empty or (not counts.isna().any() and not counts.sum()):
         return None
     data = frame.rename(columns={kind.column: "events", "persons": "n"}).drop(columns="years")
     options = {
