@@ -124,6 +124,7 @@ class CareRules(Definition):
     Attributes
     ----------
     first, last : the period, both days included; None: all on record.
+    baseline_to : charts take their centre line from the months up to this day; None: from all.
     episodes : what an episode of hospital care and an index discharge are; its days and period give way to these.
     emergency : visits that are emergency visits; empty: the emergency concepts.
     observation : visits that are observation stays; empty: not counted, as no standard says which they are.
@@ -140,6 +141,7 @@ class CareRules(Definition):
     made: ClassVar[str] = "care_rules(days=(7, 30))"
     first: dt.date | None = None
     last: dt.date | None = None
+    baseline_to: dt.date | None = None
     episodes: ReadmissionRules = EPISODES
     emergency: tuple[Events, ...] = ()
     observation: tuple[Events, ...] = ()
@@ -170,16 +172,26 @@ class CareRules(Definition):
                 raise DefinitionError(f"{one} and {other} belong together; give both, or neither.")
         if self.first and self.last and self.last < self.first:
             raise DefinitionError(f"The period from {self.first} to {self.last} is empty; give the earlier day first.")
+        self._check_baseline()
+
+    def _check_baseline(self) -> None:
+        end = self.baseline_to
+        if end and ((self.first and end < self.first) or (self.last and end > self.last)):
+            raise DefinitionError(
+                f"The baseline ends on {end}, outside the period from {self.first or 'the first day on record'} to "
+                f"{self.last or 'the last'}; give a day within it."
+            )
 
 
 def care_rules(
-    *, first: str | dt.date | None = None, last: str | dt.date | None = None, days: Any = (7, 30), **given: Any
-) -> CareRules:
+    *, first: str | dt.date | None = None, last: str | dt.date | None = None,
+    baseline_to: str | dt.date | None = None, days: Any = (7, 30), **given: Any,
+) -> CareRules:  # fmt: skip
     """Rules of the measures of care; whatever is not given is at its default.
 
     Parameters
     ----------
-    first, last : the period, dates or ISO text.
+    first, last, baseline_to : the period, and up to where its months are the charts' baseline; dates or ISO text.
     days : one number of days or several.
     given : the other fields of `CareRules`; one events or several.
 
@@ -195,7 +207,9 @@ def care_rules(
     held: dict[str, Any] = {name: value if name in plain else several(value, name) for name, value in given.items()}
     return CareRules(
         first=None if first is None else as_date(first, "first"),
-        last=None if last is None else as_date(last, "last"), days=several(days, "days"), **held,
+        last=None if last is None else as_date(last, "last"),
+        baseline_to=None if baseline_to is None else as_date(baseline_to, "baseline_to"),
+        days=several(days, "days"), **held,
     )  # fmt: skip
 
 

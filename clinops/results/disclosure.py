@@ -267,7 +267,8 @@ def _apply(result: Result, plan: Plan, min_cell: int) -> Result:
         if figure.kind in CURVES:
             data, gone = _truncated(figure, data, min_cell, gone)
         # A figure prints one text for every count it lacks: "<11" only where that is true of all of them.
-        words = {text for _, column, text in gone if column in _count_columns(figure)}
+        counted = _count_columns(figure)
+        words = {text for _, column, text in gone if column in counted}
         said = {"suppressed": HIDDEN if HIDDEN in words else less_than(min_cell)}
         figure = dataclasses.replace(figure, data=data, hidden=gone, options={**figure.options, **said})
     changes: dict[str, Any] = {

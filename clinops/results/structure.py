@@ -24,7 +24,8 @@ TOTALS = frozenset({"total", "all", "overall", "everybody", "both"})
 COUNT_NAME = re.compile(
     r"(^|_)(n|count|counts|events?|persons?|patients|entries|records|excluded|at_risk|n_risk|deaths|admissions)(_|$)"
 )
-SEQUENCES = re.compile("attrition|flow|funnel")
+#: Rows that follow one another; in a funnel plot they are units side by side.
+SEQUENCES = re.compile("attrition|flow|funnel(?!_plot)")
 MOST_COLUMNS = 10
 #: Losing the last or the first row of an attrition loses the arm's size, which other exhibits print.
 LAST, FIRST, TOTAL = 1e9, 1e8, 1e7

@@ -61,7 +61,8 @@ def test_use_per_1000(found):
     frame = found.use.frame
     counts = dict(zip(frame["measure"], frame["events"], strict=True))
     assert counts == {
-        "Admissions": 3, "Emergency visits, released": 1, "Emergency visits, admitted": 1, "Observation stays": 1,
+        "Admissions": 3, "Emergency visits": 2, "Emergency visits, released": 1, "Emergency visits, admitted": 1,
+        "Observation stays": 1,
     }  # fmt: skip
     years = (3 * 366 + 40) / 365.25  # person 2 lives for 40 days of the year
     assert frame["value"].tolist()[:2] == pytest.approx([750, 3000 / years])
@@ -112,13 +113,14 @@ def test_access_continuity_and_no_show(found):
     assert continuity["mean"].tolist() == pytest.approx([(3 / 4 + 1) / 2, (1 / 2 + 1) / 2, (1 / 3 + 1) / 2])
     no_show = found.no_show.frame.iloc[0]
     assert (no_show["events"], no_show["of"], no_show["persons"]) == (1, 3, 2)
-    assert len(found.exhibits) == 6
+    assert len(found.exhibits) == 8
 
 
 def test_measures_without_a_list_are_refused_or_left_out(source_of):
     plain = co.care_measures(source_of(full_tables()), **PERIOD)
     assert [one.name for one in plain.exhibits] == [
-        "care_use", "care_length_of_stay", "care_follow_up", "care_continuity",
+        "care_use", "care_admissions_by_month", "care_emergency_by_month", "care_length_of_stay", "care_follow_up",
+        "care_continuity",
     ]  # fmt: skip
     assert any("Observation stays are not counted" in note for note in plain.use.notes)
     with pytest.raises(DefinitionError, match="access needs to know steps_from and steps_to"):
@@ -129,7 +131,7 @@ def test_measures_without_a_list_are_refused_or_left_out(source_of):
 
 def test_nobody_gives_rows_without_an_estimate(source_of):
     empty = co.care_measures(source_of(tiny(visit_occurrence=[seen(1, "2020-01-01", 9200)])), **PERIOD, min_cell=1)
-    assert empty.use.frame["value"].tolist() == [0] * 6
+    assert empty.use.frame["value"].tolist() == [0] * 8
     assert empty.length_of_stay.sentence == "There is no episode."
     assert empty.follow_up.sentence == "There are no index discharges that were followed for 30 days."
     assert "by='site'" in empty.continuity.sentence
@@ -175,7 +177,9 @@ def test_a_cohort_is_followed_from_its_index_dates(source_of):
     found = co.care_measures(source, cohort=visitors, window=co.days(0, 60), observation=watched, min_cell=1)
     # Person 1 enters on 1 February 2020: the stay of that day, the visit of that day, and the stay of 1 March.
     frame = found.use.frame
-    assert frame["events"].tolist()[::2] == [2, 0, 1, 0] and frame["of"].tolist()[:2] == pytest.approx([1, 61 / 365.25])
+    assert frame["events"].tolist()[::2] == [2, 1, 0, 1, 0] and frame["of"].tolist()[:2] == pytest.approx(
+        [1, 61 / 365.25]
+    )
     assert found.length_of_stay.frame["n"].tolist() == [2, 0, 2]
     again = co.readmissions(source, cohort=visitors, window=co.days(0, 60), min_cell=1)
     assert again.frame["episode"].tolist() == [1, 2]
@@ -190,7 +194,7 @@ def test_a_cohort_is_followed_from_its_index_dates(source_of):
 
 def test_a_bundle_leaves(found, tmp_path):
     folder = found.write(tmp_path / "out")
-    assert len(list((folder / "tables").glob("care_*.csv"))) == 6
+    assert len(list((folder / "tables").glob("care_*.csv"))) == 8
 
 
 def test_the_page_names_every_rule():

@@ -224,6 +224,15 @@ def test_limits_that_are_not_there_are_not_drawn_and_an_unknown_chart_is_refused
         figures.draw(cases.chart(chart="xmr"))
 
 
+def test_the_limits_of_a_period_with_next_to_nothing_do_not_flatten_the_others() -> None:
+    cells = [(f"2022-0{i}", 60.0 + i, 60.0, 40.0, 80.0) for i in range(1, 7)] + [("2022-07", 62.0, 60.0, NAN, 700.0)]
+    frame = cases.frame_of("period value centre low high", *cells)
+    figure = Figure("control_chart", frame, {"chart": "u"})
+    low, high = figures.draw(figure).axes[0].get_ylim()
+    assert low < 40 and 80 < high < 100
+    assert "700" in whole(figure)  # its end is written all the same
+
+
 # -- Funnel plot -------------------------------------------------------------------------------------
 
 
@@ -237,6 +246,14 @@ def test_units_beyond_the_limits_have_marks_of_their_own_and_names() -> None:
     assert set(far["label"]) <= set(texts(figure))
     assert "Site 05" not in texts(figure)
     assert f"Beyond 99.8% ({len(far)})" in texts(figure)
+
+
+def test_the_limits_of_units_that_are_near_each_other_are_in_the_picture() -> None:
+    cells = [("A", 2000, 28, 0.014, 0.009, 0.020, 0.007, 0.023), ("B", 1900, 26, 0.0137, 0.009, 0.021, 0.006, 0.024)]
+    frame = cases.frame_of("label n events value low_95 high_95 low_998 high_998", *cells)
+    (axes,) = figures.draw(Figure("funnel_plot", frame, {"target": 0.0139})).axes
+    low, high = axes.get_ylim()
+    assert low <= 0.007 and high >= 0.023
 
 
 def test_no_more_than_six_units_are_named() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from clinops.analyse import journey, profile, quality
+from clinops.analyse.care import report as care
 from clinops.analyse.checks import FOLLOW_UP_GAP
 from clinops.analyse.costs import care as costs
 from clinops.analyse.effects import SCALES
@@ -184,9 +185,10 @@ def numbered(text: str) -> dict[str, set[str]]:
         ("outcomes.md", outcomes.NUMBERS),
         ("costs.md", costs.NUMBERS),
         ("journey.md", journey.NUMBERS),
+        ("care_measures.md", care.NUMBERS),
         ("trial.md", trial.NUMBERS),
     ],
-    ids=["outcomes", "costs", "journey", "trial"],
+    ids=["outcomes", "costs", "journey", "care", "trial"],
 )
 def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, numbers: dict[str, str]) -> None:
     rows = numbered(re.split(r"\n## (?:The exhibits|Exhibits)\n", document(page))[1].partition("\n## ")[0])
@@ -200,6 +202,7 @@ def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, n
         ("outcomes.md", "one", outcomes.Outcome),
         ("costs.md", "costs", costs.CostOfCare),
         ("journey.md", "journey", journey.Journey),
+        ("care_measures.md", "care", care.Care),
     ],
 )
 def test_what_a_page_says_shows_an_exhibit_is_there(page: str, name: str, shows: type) -> None:

@@ -58,6 +58,12 @@ def test_the_target_does_not_give_a_hidden_unit_away() -> None:
     assert figure_sums(alone) == ()
 
 
+def test_units_of_nearly_one_volume_are_no_steps_of_each_other() -> None:
+    frame = pd.DataFrame({"label": list("abc"), "n": [305, 300, 100], "events": [60, 64, 20]})
+    figure = Figure("funnel_plot", frame.assign(value=frame["events"] / frame["n"]), counts=("n", "events"))
+    assert gone(figure) == {}  # 305 is not "300 and a step of 5"
+
+
 def test_kinds_without_sums_have_none_and_unknown_counts_are_no_part_of_one() -> None:
     assert figure_sums(Figure("love", pd.DataFrame({"a": [1]}))) == ()
     frame = pd.DataFrame({"label": list("abc"), "events": [9.0, float("nan"), 51.0], "kind": ["unit", "unit", "limit"]})

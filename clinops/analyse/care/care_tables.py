@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse.care import hidden
 from clinops.analyse.care.readmission_tables import DAYS_PER_YEAR, EVERYBODY, POST_EXPOSURE, line
 from clinops.define.care import CareRules
 from clinops.results.result import Column, Result
@@ -30,12 +31,18 @@ STEP = (
 )
 
 
-def use(persons: pd.DataFrame, counts: dict[str, tuple[str, pd.DataFrame, str]], notes: tuple[str, ...]) -> Result:
+EMERGENCY = "Emergency visits"
+PARTS = (f"{EMERGENCY}, released", f"{EMERGENCY}, admitted")
+
+
+def use(
+    persons: pd.DataFrame, counts: dict[str, tuple[str, pd.DataFrame, str]], notes: tuple[str, ...], min_cell: int
+) -> Result:
     """Admissions, emergency visits and observation stays of everybody observed.
 
     Parameters
     ----------
-    persons : of `Readmitted`. counts : name -> label, frame by person, its column.
+    persons : of `Readmitted`. counts : name -> label, frame by person, its column. min_cell : smallest count shown.
     """
     import pandas as pd
 
@@ -55,7 +62,17 @@ def use(persons: pd.DataFrame, counts: dict[str, tuple[str, pd.DataFrame, str]],
     )  # fmt: skip
     said = f"{frame['value'].iloc[1]:,.1f} admissions per 1,000 person-years."
     kept = ("Intervals take a person as the unit: events of one person resemble each other.", *notes)
-    return Result("care_use", "Use of care per 1,000", frame, columns, kept, said)
+    frame, gone = _without_parts(frame, min_cell)
+    return Result("care_use", "Use of care per 1,000", frame, columns, kept, said, hidden=gone)
+
+
+def _without_parts(frame: pd.DataFrame, min_cell: int) -> tuple[pd.DataFrame, tuple[tuple[int, str, str], ...]]:
+    """Take out the part of the emergency visits that gives a small other part away: charts tell their total."""
+    events = {label: float(frame["events"][frame["measure"] == label].iloc[0]) for label in PARTS}
+    gone = [label for label, out in zip(PARTS, hidden.parts(list(events.values()), min_cell), strict=True) if out]
+    rows = [int(row) for row in np.flatnonzero(frame["measure"].isin(gone))]
+    shown = frame.assign(events=frame["events"].mask(frame["measure"].isin(gone)))
+    return shown, tuple((row, "events", hidden.printed(events[frame["measure"].iloc[row]], min_cell)) for row in rows)
 
 
 def length_of_stay(found: Readmitted) -> Result:

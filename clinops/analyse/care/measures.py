@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.care import care_tables as tables
+from clinops.analyse.care import monthly
 from clinops.analyse.care.people import People
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.define.care import CareRules, care_rules
@@ -15,6 +16,8 @@ from clinops.define.windows import Window
 from clinops.errors import DefinitionError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from clinops.build.care.contacts import After
     from clinops.build.care.readmissions import Readmitted
     from clinops.results.result import Result
@@ -32,11 +35,16 @@ class CareMeasures:
     rules : the period, and what counts as what.
     people : who counts, and when.
     min_cell : smallest count that exhibits show.
+    gallery : of a report that these exhibits are a part of; one of their own where None.
     """
 
-    def __init__(self, source: Any, rules: CareRules, people: People, min_cell: int = 11) -> None:
+    def __init__(
+        self, source: Any, rules: CareRules, people: People, min_cell: int = 11, gallery: Gallery | None = None
+    ) -> None:
         self.source, self.definition, self.people = source, rules, people
-        self._gallery = Gallery({}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits)
+        self._gallery = gallery or Gallery(
+            {}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits
+        )
 
     @cached_property
     def _within(self) -> Any:
@@ -65,11 +73,14 @@ class CareMeasures:
         from clinops.build.care import use
 
         persons = self.admitted.persons
+        words = tables.PARTS
         emergency = use.emergency(self.source, self.definition, self.admitted, self._within)
+        both = emergency.assign(all=emergency["released"] + emergency["admitted"])
         counts = {
             "admissions": ("Admissions", persons, "admissions"),
-            "released": ("Emergency visits, released", emergency, "released"),
-            "admitted": ("Emergency visits, admitted", emergency, "admitted"),
+            "emergency": (tables.EMERGENCY, both, "all"),
+            "released": (words[0], emergency, "released"),
+            "admitted": (words[1], emergency, "admitted"),
         }
         notes: tuple[str, ...] = (
             "Emergency visits that start on one day are one; admitted: a hospital stay starts that day or the next.",
@@ -79,7 +90,33 @@ class CareMeasures:
             counts["observation"] = ("Observation stays", found, "visits")
         else:
             notes += ("Observation stays are not counted: no list says which visits they are.",)
-        return tables.use(persons, counts, notes)
+        return tables.use(persons, counts, notes, self._gallery.min_cell)
+
+    @cached_property
+    def _span(self) -> monthly.Span:
+        rules = self.definition
+        first, last = rules.first or self.source.span[0], rules.last or self.source.span[1]
+        return monthly.Span(first, last, rules.baseline_to)
+
+    @cached_property
+    def months(self) -> pd.DataFrame:
+        """Persons, person-years, admissions and emergency visits of each calendar month; not protected."""
+        from clinops.build.care.by_day import by_day
+
+        return monthly.by_month(by_day(self.source, self.definition, self.admitted, self._within), self._span)
+
+    @property
+    def admissions_by_month(self) -> Result:
+        """Admissions per 1,000 person-years by calendar month, as a control chart."""
+        return self._month(monthly.ADMISSIONS)
+
+    @property
+    def emergency_by_month(self) -> Result:
+        """Emergency visits, released or admitted, per 1,000 person-years by calendar month, as a control chart."""
+        return self._month(monthly.EMERGENCY)
+
+    def _month(self, kind: monthly.Kind) -> Result:
+        return self._show(kind.name, lambda: monthly.chart(kind, self.months, self._span, self._gallery.min_cell))
 
     @property
     def length_of_stay(self) -> Result:
@@ -154,7 +191,14 @@ class CareMeasures:
     @property
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit that the rules allow, in the order of reading."""
-        made = [self.use, self.length_of_stay, self.follow_up, self.continuity]
+        made = [
+            self.use,
+            self.admissions_by_month,
+            self.emergency_by_month,
+            self.length_of_stay,
+            self.follow_up,
+            self.continuity,
+        ]
         if self.definition.steps_from:
             made.append(self.access)
         if self.definition.kept:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.care import readmission_tables as tables
+from clinops.analyse.care import sites
 from clinops.analyse.care.people import People
 from clinops.analyse.exhibits.gallery import Gallery
+from clinops.define.base import choice
 from clinops.define.care import ReadmissionRules, readmission_rules
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.windows import Window
@@ -33,11 +35,19 @@ class Readmissions:
     rules : what an episode, an index discharge and a readmission are.
     people : who counts, and when.
     min_cell : smallest count that exhibits show.
+    site : what is compared: "hospital" (that discharged) or "clinic" (that the person is registered with).
+    gallery : of a report that these exhibits are a part of; one of their own where None.
     """
 
-    def __init__(self, source: Any, rules: ReadmissionRules, people: People, min_cell: int = 11) -> None:
-        self.source, self.definition, self.people = source, rules, people
-        self._gallery = Gallery({}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits)
+    def __init__(
+        self, source: Any, rules: ReadmissionRules, people: People, min_cell: int = 11, site: str = "hospital",
+        gallery: Gallery | None = None,
+    ) -> None:  # fmt: skip
+        choice("kind of site", site, tuple(sites.NAMES))
+        self.source, self.definition, self.people, self.site = source, rules, people, site
+        self._gallery = gallery or Gallery(
+            {}, synthetic=source.synthetic, min_cell=min_cell, everything=lambda: self.exhibits
+        )
 
     @cached_property
     def found(self) -> Readmitted:
@@ -76,10 +86,31 @@ class Readmissions:
         """Rates with intervals: of everybody observed, and per index discharge."""
         return self._show("readmission_rate", lambda: tables.rate(self.found))
 
+    @cached_property
+    def compared(self) -> sites.Compared:
+        """Index discharges and readmissions by site; not protected."""
+        from clinops.build.care.sites import index_by_site
+
+        return sites.compare(index_by_site(self.source, self.found, self.site), self._gallery.min_cell)
+
+    @property
+    def funnel(self) -> Result:
+        """Sites as a funnel plot: share readmitted by volume, within the limits of chance."""
+        return self._show("readmission_limits", lambda: self._sites(sites.funnel))
+
+    @property
+    def sites(self) -> Result:
+        """Sites with what their patients' age and sex let expect, and where they lie against the limits."""
+        return self._show("readmission_sites", lambda: self._sites(sites.sites))
+
+    def _sites(self, make: Any) -> Result:
+        made: Result = make(self.compared, self.definition.days, self.site, self._gallery.min_cell)
+        return made
+
     @property
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit in the order of reading."""
-        return (self.rate, self.stays, self.flags, self.rules)
+        return (self.rate, self.funnel, self.sites, self.stays, self.flags, self.rules)
 
     def _show(self, name: str, make: Any) -> Result:
         shown: Result = self._gallery.show(name, make)
@@ -101,7 +132,7 @@ class Readmissions:
 
 def readmissions(
     source: Any, days: int = 30, *, cohort: CohortDefinition | None = None, window: Window | None = None,
-    rules: ReadmissionRules | None = None, min_cell: int = 11, **given: Any,
+    rules: ReadmissionRules | None = None, site: str = "hospital", min_cell: int = 11, **given: Any,
 ) -> Readmissions:  # fmt: skip
     """Count readmissions within so many days of discharge, by stated rules.
 
@@ -112,6 +143,7 @@ def readmissions(
     cohort : whose stays count; None: everybody's.
     window : with a cohort, the days from the index date that count; day 1 onwards where not given.
     rules : all rules as one value; leave out `days` and `given` then.
+    site : sites that are compared: "hospital" (that discharged) or "clinic" (that the person is registered with).
     min_cell : smallest count that exhibits show.
     given : the other rules, such as not_index="hospital-wide", same_day="new stay", always_planned=events,
         first="2022-01-01"; docs/care_measures.md has all of them.
@@ -122,7 +154,7 @@ def readmissions(
     """
     people = People.of(cohort, window)
     if rules is None:
-        return Readmissions(source, readmission_rules(days, **given), people, min_cell)
+        return Readmissions(source, readmission_rules(days, **given), people, min_cell, site)
     if given or days != 30:
         raise DefinitionError("Give the rules as one value (rules=) or one by one, not both.")
-    return Readmissions(source, rules, people, min_cell)
+    return Readmissions(source, rules, people, min_cell, site)

@@ -44,6 +44,7 @@ class Readmitted:
         none), next_episode, readmitted, planned (of the readmission) and unplanned; the last three are False off
         index. days_to_death and died_within (an index discharge, and death by day `days`).
     table : the same in the engine, without the flags that the records cannot tell.
+    starts : every episode of the records, whenever it ends: person_id and start, in the engine.
     persons : one row a person observed (or with a discharge) in the period: days (alive and observed), admissions
         (episodes that start on an observed day of it), index, readmitted, unplanned, died_within.
     counts : of stays and merges; see `Episodes`.
@@ -53,6 +54,7 @@ class Readmitted:
 
     rules: ReadmissionRules
     table: ir.Table
+    starts: ir.Table
     frame: pd.DataFrame
     persons: pd.DataFrame
     counts: dict[str, int]
@@ -87,8 +89,9 @@ def readmitted(source: Any, rules: ReadmissionRules, within: ir.Table | None = N
     frame = pd.DataFrame(collect(source, judged.order_by(["admitted", "episode"])))
     for name in unknown:
         frame[name] = float("nan")
+    persons = _persons(source, rules, made, judged, within)
     return Readmitted(
-        rules, judged, frame[list(COLUMNS)], _persons(source, rules, made, judged, within), made.counts, unknown,
+        rules, judged, made.table.select("person_id", "start"), frame[list(COLUMNS)], persons, made.counts, unknown,
         (*made.notes, *_unapplied(source, rules)),
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ def emergency(source: Any, rules: CareRules, found: Readmitted, within: ir.Table
     Several visits that start on one day are one; admitted are those after which a hospital stay starts that day or
     the next.
     """
-    seen = _inside(source, rules, visits(source, rules.emergency, omop.EMERGENCY).select("person_id", "day"), within)
+    seen = inside(source, rules, visits(source, rules.emergency, omop.EMERGENCY).select("person_id", "day"), within)
     stays = found.table.select(who=found.table.person_id, start=found.table.admitted).distinct()
     joined = seen.left_join(
         stays, [seen.person_id == stays.who, stays.start >= seen.day, stays.start.delta(seen.day, unit="day") <= 1]
@@ -55,11 +55,11 @@ def emergency(source: Any, rules: CareRules, found: Readmitted, within: ir.Table
 
 def observation(source: Any, rules: CareRules, within: ir.Table | None = None) -> pd.DataFrame:
     """One row a person observed with an observation stay: visits; stays that start on one day are one."""
-    seen = _inside(source, rules, visits(source, rules.observation, ()).select("person_id", "day"), within)
+    seen = inside(source, rules, visits(source, rules.observation, ()).select("person_id", "day"), within)
     return pd.DataFrame(collect(source, seen.group_by("person_id").agg(visits=seen.count()).order_by("person_id")))
 
 
-def _inside(source: Any, rules: CareRules, days: ir.Table, within: ir.Table | None) -> ir.Table:
+def inside(source: Any, rules: CareRules, days: ir.Table, within: ir.Table | None) -> ir.Table:
     """Distinct days of the persons on which they were observed within the period."""
     spans = observed(source, rules, within).rename(who="person_id")
     once = days.distinct()
@@ -79,7 +79,7 @@ def follow_up(source: Any, rules: CareRules, found: Readmitted) -> After:
 
 def access(source: Any, rules: CareRules, within: ir.Table | None = None) -> After:
     """First next step after each day with a first one (a referral, an offer), on day 0 to the last of the days."""
-    index = _inside(source, rules, days_of(source, rules.steps_from), within)
+    index = inside(source, rules, days_of(source, rules.steps_from), within)
     return first_after(source, index, days_of(source, rules.steps_to), 0, max(rules.days))
 
 
@@ -123,8 +123,8 @@ def _indices(frame: pd.DataFrame) -> pd.DataFrame:
 
 def appointments(source: Any, rules: CareRules, within: ir.Table | None = None) -> pd.DataFrame:
     """One row a person with appointments in the period: booked (days with one kept or missed) and missed."""
-    kept = _inside(source, rules, days_of(source, rules.kept), within).mutate(missed=ibis.literal(0, type="int64"))
-    lost = _inside(source, rules, days_of(source, rules.missed), within).mutate(missed=ibis.literal(1, type="int64"))
+    kept = inside(source, rules, days_of(source, rules.kept), within).mutate(missed=ibis.literal(0, type="int64"))
+    lost = inside(source, rules, days_of(source, rules.missed), within).mutate(missed=ibis.literal(1, type="int64"))
     both = ibis.union(kept, lost)
     by = both.group_by("person_id").agg(booked=both.count(), missed=both.missed.sum())
     return pd.DataFrame(collect(source, by.order_by("person_id")))

@@ -157,12 +157,21 @@ def _range(*values: Floats) -> tuple[float, float]:
     return (0.0 if low >= 0 and low - pad < 0.3 * high else low - pad), high + pad
 
 
+def _usual(limit: Floats, centre: Floats) -> Floats:
+    """Return the limits up to twice as far from the centre as usual; those of periods with next to nothing run out."""
+    away = np.abs(limit - centre)
+    known = away[np.isfinite(away)]
+    return np.where(away <= 2 * np.median(known), limit, math.nan) if len(known) else limit
+
+
 def _place(sheet: Sheet, plots: Sequence[_Series], write: Sequence[Callable[[float], str]], rows: Rows) -> Plot:
     """Share the width out between ticks or names of the rows, the plot, and the names of the lines."""
     ticks = 0.0
     said = [""]
     for series, how in zip(plots, write, strict=True):
-        low, high = _range(series.value, series.centre, series.low, series.high)
+        low, high = _range(
+            series.value, series.centre, _usual(series.low, series.centre), _usual(series.high, series.centre)
+        )
         ticks = max(ticks, *(width_of(how(t), SMALL) for t in linear_ticks(low, high, 6)))
         said += [line for text in _texts(series, how) for line in text.split("\n")]
     first = max((width_of(next(iter(c.values()), ""), SMALL) / 2 for _, c in rows), default=0.0)
@@ -190,7 +199,9 @@ def _plot(
     breaks: Sequence[int],
 ) -> None:  # fmt: skip
     """Draw points, lines and marks; centre and limits start anew at each of ``breaks``."""
-    low, high = _range(series.value, series.centre, series.low, series.high)
+    low, high = _range(
+        series.value, series.centre, _usual(series.low, series.centre), _usual(series.high, series.centre)
+    )
     for values, look in ((series.centre, CENTRE), (series.low, LIMIT), (series.high, LIMIT)):
         if np.isfinite(values).any():
             for part in np.split(np.arange(len(series.x)), breaks):
@@ -299,7 +310,10 @@ def funnel_plot(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
     order = sorted(map(int, np.flatnonzero(far)), key=lambda i: (-_distance(i, value, limits), i))[:NAMED]
     target = float(options.get("target", math.nan))
     drawn_limits = [v[np.isfinite(v)] for v in limits.values()]
-    low, high = _funnel_range(value[known], drawn_limits, target)
+    # However near units are to each other, the limits of the larger half of them are in the picture.
+    large = known & (n >= np.median(n[known]))
+    near_ones = np.concatenate([v[large & np.isfinite(v)] for v in limits.values()])
+    low, high = _funnel_range(np.concatenate([value[known], near_ones]), drawn_limits, target)
     right = float(np.nanmax(n)) * 1.04 or 1.0
     percent = str(options.get("scale", "percent"))
     if percent not in ("percent", "number"):
