@@ -1,4 +1,4 @@
-"""Control charts: limits as printed in Montgomery's textbook, signals by hand."""
+"""Control charts: limits by hand on two textbook examples, signals by hand."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from clinops.stats.process_control import chance_of_run, chart_signals, u_chart
 NONE = [math.nan] * 30
 
 
-def test_a_published_chart_of_equal_samples():
-    # Montgomery, u-chart of shipping errors: 74 in 20 weeks of 50 shipments; centre 0.0740, upper limit 0.1894, the
-    # lower one below 0.
+def test_a_textbook_chart_of_equal_samples():
+    # An example of Montgomery's, quoted from memory: 74 errors in 20 weeks of 50 shipments. By hand: centre 74/1000,
+    # upper limit 0.074 + 3 sqrt(0.074 / 50) = 0.1894, the lower one below 0.
     errors = [2, 3, 8, 1, 1, 4, 1, 4, 5, 1, 8, 2, 4, 3, 4, 1, 8, 3, 7, 4]
     found = u_chart(errors, [50] * 20)
     assert sum(errors) == 74
@@ -25,14 +25,14 @@ def test_a_published_chart_of_equal_samples():
     assert np.isnan(found.low).all() and not found.note
 
 
-def test_a_published_chart_of_unequal_samples():
-    # Montgomery, u-chart of dyed cloth: 153 defects in 107.5 units of 50 square metres; centre 1.42, limits of a roll
-    # of 10.0 units 0.29 and 2.55.
+def test_a_textbook_chart_of_unequal_samples():
+    # Another, also from memory: 153 defects in 107.5 units of cloth. By hand: centre 153/107.5 = 1.42326, limits of a
+    # roll of 10 units 1.42326 -+ 3 sqrt(0.142326) = 0.29148 and 2.55503.
     defects = [14, 12, 20, 11, 7, 10, 21, 16, 19, 23]
     units = [10.0, 8.0, 13.0, 10.0, 9.5, 10.0, 12.0, 10.5, 12.0, 12.5]
     found = u_chart(defects, units)
-    assert found.centre == pytest.approx(1.42, abs=0.005)
-    assert (found.low[0], found.high[0]) == pytest.approx((0.29, 2.55), abs=0.007)
+    assert found.centre == pytest.approx(1.42326, abs=5e-6)
+    assert (found.low[0], found.high[0]) == pytest.approx((0.29148, 2.55503), abs=2e-5)
     assert found.value[0] == 1.4
     assert "rests on 10 periods" in found.note
 
