@@ -12,6 +12,8 @@ import numpy as np
 from clinops._version import __version__
 from clinops.analyse import checks, front, verdict
 from clinops.analyse.adjust import Adjusted, adjust
+from clinops.analyse.analysis import Analysis
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import MAIN
 from clinops.analyse.exhibits import balance, curves, design, outcomes
@@ -38,7 +40,7 @@ NOTEBOOK = "CLINOPS_NOTEBOOK"
 """Set by the runner: the name of the notebook at work, which every row of the results carries."""
 
 
-class Study:
+class Study(Analysis):
     """A protocol on a source. The design is linted when the study is made; an error stops it there.
 
     Stages come in order (cohorts, baseline, adjustment, outcomes, estimates) and are kept; every exhibit
@@ -451,25 +453,15 @@ class Study:
         for made in ("front_page", "verdict"):
             self.__dict__.pop(made, None)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write results, tables, figures and protocol into a folder.
-
-        Without a folder they go where the runner says (its temporary run folder); in a notebook opened by
-        hand, where there is no runner, nothing is written and None is returned.
-        """
-        from clinops.analyse.bundle import Bundle, write
-
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
         page = self.front_page
-        made = Bundle(
+        return Bundle(
             self.protocol.title, self.exhibits, self.source, protocol=self.protocol, findings=self.findings,
             estimates=self.estimates,
             verdicts=({"label": "Verdict", "text": page.conclusion, "status": page.verdict},),
             failed=tuple(c.title for c in page.failed), min_cell=self.protocol.min_cell, page=page,
         )  # fmt: skip
-        return write(made, folder)
-
-    def _show(self, name: str, make: Any) -> Any:
-        return self._gallery.show(name, make)
 
 
 class Prose(str):

@@ -6,12 +6,13 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clinops.analyse.analysis import Readable
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.journey_cells import (
     DEATH,
@@ -143,7 +144,7 @@ def _between(spent: pd.DataFrame, row: Any, since: Any, day: Any, state: Any) ->
     return before(upto) - before(np.maximum(since, 0.0))
 
 
-class Journey:
+class Journey(Readable):
     """The care journeys of a study's persons, side by side. A description: nothing is adjusted.
 
     Parameters
@@ -226,26 +227,13 @@ class Journey:
             })  # fmt: skip
         return estimates(rows)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write results, tables and figures into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
-        made = Bundle(
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
+        return Bundle(
             f"Care journey: {self.study.protocol.title}", self.exhibits, self.study.source,
             protocol=self.study.protocol, findings=self.study.findings, estimates=self.estimates,
             min_cell=self.study.protocol.min_cell,
         )  # fmt: skip
-        return write(made, folder)
-
-    def _show(self, name: str, make: Any) -> Result:
-        shown: Result = self._gallery.show(name, make)
-        return shown
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(one) for one in self.exhibits)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(one._repr_html_() for one in self.exhibits)
 
 
 def journey(study: Any, last_day: int = 180, steps: int = 3) -> Journey:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse.analysis import Analysis
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.design import balance_design
 from clinops.analyse.exhibits import design
@@ -26,7 +27,7 @@ NUMBERS = {
 }  # fmt: skip
 
 
-class Profile:
+class Profile(Analysis):
     """One arm of a protocol on a source, described.
 
     Parameters
@@ -142,13 +143,10 @@ class Profile:
         """Every exhibit in the order of the report."""
         return (self.attrition, self.flow, self.table, self.calendar, self.code_lists, self.limits)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write the exhibits into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
         title = f"Who is in {self.definition.name}?"
-        made = Bundle(title, self.exhibits, self.source, protocol=self.protocol, min_cell=self._gallery.min_cell)
-        return write(made, folder)
+        return Bundle(title, self.exhibits, self.source, protocol=self.protocol, min_cell=self._gallery.min_cell)
 
 
 def profile(protocol: Protocol, source: Any, arm: str = "exposed", min_cell: int = 11) -> Profile:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.analysis import Readable
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.exhibits.design import set_aside_table
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.quality_checks import checked
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 NUMBERS = {"quality_summary": "Table 1", "quality_checks": "Table 2", "set_aside": "Table 3"}
 
 
-class Quality:
+class Quality(Readable):
     """The quality of the records an analysis would read; nothing is mended.
 
     Parameters
@@ -114,24 +115,19 @@ class Quality:
         """Every exhibit in the order of the report."""
         return (self.summary, self.table, self.set_aside)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write the exhibits into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
         found = self.summary
         status = "passed" if found.passed else "failed"
         said = f"{len(self.failed)} of {len(self.frame)} checks failed."
         verdicts = ({"label": "Data quality", "text": said, "status": status},)
         title = f"Data quality: {self.source.name}"
-        made = Bundle(title, self.exhibits, self.source, verdicts=verdicts, failed=self.failed)
-
-        return write(made, folder)
+        return Bundle(
+            title, self.exhibits, self.source, verdicts=verdicts, failed=self.failed, min_cell=self._gallery.min_cell
+        )
 
     def __str__(self) -> str:
-        return "\n\n".join(str(exhibit) for exhibit in (self.source, *self.exhibits))
-
-    def _repr_html_(self) -> str:
-        return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
+        return f"{self.source}\n\n{super().__str__()}"
 
 
 _KINDS = ("passed", "failed", "counted")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import DataError
-from clinops.stats.risk_sets import Bools, Floats, Spells, blocks
+from clinops.stats.risk_sets import Bools, Floats, Spells, blocks, every
 
 
 def design_matrix(X: ArrayLike, rows: Spells) -> Floats:
@@ -43,7 +43,7 @@ class Columns:
         live = design if rows.plain else design[rows.weight > 0]
         centre, spread = np.zeros(p), np.zeros(p)
         if len(live):
-            centre = np.ones(len(live)) @ live / len(live)
+            centre = np.einsum("ij,i->j", live, every(1.0, len(live))) / len(live)
             for some in blocks(len(live)):
                 away = live[some] - centre
                 spread += np.einsum("ij,ij->j", away, away)

@@ -82,7 +82,9 @@ class PartialLikelihood:
         from clinops.stats.cox_pass import DIGITS_LOST, OK, slope
 
         x, offset, weight, own, *rest = self._packed
-        eta = x @ beta
+        # einsum and not BLAS: threads gain nothing on a tall thin matrix, wait for each other on a busy machine, and
+        # change the last digit with their number
+        eta = np.einsum("ij,j->i", x, beta)
         if len(offset):
             eta += offset
         if np.abs(eta).max(initial=0) > LARGEST_PREDICTOR:
@@ -95,8 +97,10 @@ class PartialLikelihood:
         status = slope(x, risk, *rest, left, found.gradient, found.information)
         if status != OK:
             return status != DIGITS_LOST, None
-        value = own @ beta + self.own_weight @ self.offset - self.mass @ np.log(left)
-        return True, State(self, beta, float(value), found)
+        value = float(own @ beta) - float(np.sum(self.mass * np.log(left)))
+        if len(offset):
+            value += float(np.sum(self.own_weight * self.offset))
+        return True, State(self, beta, value, found)
 
     @cached_property
     def _packed(self) -> tuple[Any, ...]:
@@ -111,7 +115,7 @@ class PartialLikelihood:
         per_row = (self.x, self.offset if self.offset.any() else none, none if rows.plain else rows.weight)
         places = (sets.first if sets.first.any() else none, sets.last, sets.moment_of)
         return (
-            *(packed(values, np.float64) for values in per_row), self.x.T @ self.own_weight,
+            *(packed(values, np.float64) for values in per_row), np.einsum("ij,i->j", self.x, self.own_weight),
             *(packed(values, np.int32) for values in places),
             sets.stratum, self.tied, self._weight_of_events, self.efron, in_order,
         )  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.analysis import Readable
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.care import care_tables as tables
 from clinops.analyse.care import monthly
 from clinops.analyse.care.people import People
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from clinops.results.result import Result
 
 
-class CareMeasures:
+class CareMeasures(Readable):
     """Measures of care on a source by stated rules.
 
     Each is made when it is asked for and leaves with small counts hidden; those that need a code list (`observation`
@@ -184,10 +185,6 @@ class CareMeasures:
                 f"{measure} needs to know {one} and {other}: co.care_measures(..., {one}=, {other}=)."
             )
 
-    def _show(self, name: str, make: Any) -> Result:
-        shown: Result = self._gallery.show(name, make)
-        return shown
-
     @property
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit that the rules allow, in the order of reading."""
@@ -205,18 +202,10 @@ class CareMeasures:
             made.append(self.no_show)
         return tuple(made)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write the exhibits into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
         title = f"Measures of care: {self.source.name}"
-        return write(Bundle(title, self.exhibits, self.source, min_cell=self._gallery.min_cell), folder)
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(exhibit) for exhibit in self.exhibits)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
+        return Bundle(title, self.exhibits, self.source, min_cell=self._gallery.min_cell)
 
 
 def care_measures(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.analysis import Readable
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.care import readmission_tables as tables
 from clinops.analyse.care import sites
 from clinops.analyse.care.people import People
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from clinops.results.result import Result
 
 
-class Readmissions:
+class Readmissions(Readable):
     """Readmissions on a source by stated rules.
 
     Exhibits leave with small counts hidden; `frame` and `persons` hold the numbers as they are, and stay with the
@@ -112,22 +113,10 @@ class Readmissions:
         """Every exhibit in the order of reading."""
         return (self.rate, self.funnel, self.sites, self.stays, self.flags, self.rules)
 
-    def _show(self, name: str, make: Any) -> Result:
-        shown: Result = self._gallery.show(name, make)
-        return shown
-
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write the exhibits into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
         title = f"Readmissions within {self.definition.days} days: {self.source.name}"
-        return write(Bundle(title, self.exhibits, self.source, min_cell=self._gallery.min_cell), folder)
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(exhibit) for exhibit in self.exhibits)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
+        return Bundle(title, self.exhibits, self.source, min_cell=self._gallery.min_cell)
 
 
 def readmissions(

@@ -6,6 +6,8 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.analysis import Readable
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.care.measures import CareMeasures
 from clinops.analyse.care.people import People
 from clinops.analyse.care.readmissions import Readmissions
@@ -28,7 +30,7 @@ NUMBERS = {
 ARMS = ("exposed", "comparator")
 
 
-class Care:
+class Care(Readable):
     """Readmissions and the other measures of care of the same persons and days, numbered and protected together.
 
     Parameters
@@ -120,21 +122,12 @@ class Care:
             self.length_of_stay, self.follow_up, self.continuity, self.stays, self.flags, self.rules,
         )  # fmt: skip
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write the exhibits into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
-        made = Bundle(
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
+        return Bundle(
             f"Measures of care: {self.source.name}", self.exhibits, self.source, protocol=self.protocol,
             min_cell=self._gallery.min_cell,
         )  # fmt: skip
-        return write(made, folder)
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(exhibit) for exhibit in self.exhibits)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
 
 
 def care(

@@ -8,6 +8,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinops.analyse.analysis import Analysis
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.checks import summary
 from clinops.analyse.costs import (
     checks,
@@ -59,7 +61,7 @@ ORDER = (
 )  # fmt: skip
 
 
-class CostOfCare:
+class CostOfCare(Analysis):
     """What a programme did to the cost of care, on stated terms.
 
     Parameters
@@ -311,19 +313,16 @@ class CostOfCare:
         _ = self.exhibits
         self.__dict__.pop("front_page", None)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write results, tables, figures and terms into a folder, or where the runner says."""
-        from clinops.analyse.bundle import Bundle, write
-
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
         page = self.front_page
         study = self.study
-        made = Bundle(
+        return Bundle(
             page.title, self.exhibits, self.source, protocol=None if study is None else study.protocol,
             findings=None if study is None else study.findings, estimates=self.estimates,
             verdicts=({"label": "Verdict", "text": page.conclusion, "status": page.verdict},),
             failed=tuple(check.title for check in page.failed), min_cell=self._gallery.min_cell, page=page,
         )  # fmt: skip
-        return write(made, folder)
 
     def _show(self, name: str, make: Any) -> Any:
         return self._gallery.show(name, lambda: with_basis(make(), self.rows.basis))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse.analysis import Readable
 from clinops.analyse.curves import exhibits
 from clinops.analyse.curves.estimates import Estimates
 from clinops.analyse.curves.groups import Groups, of_fitted, of_frame
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 NUMBERS = {"times": "Table 1", "risk": "Figure 1", "effects": "Table 2"}
 
 
-class Survival:
+class Survival(Readable):
     """Curves of groups, with what they differ by.
 
     Exhibits leave with small counts hidden; `estimates` holds the numbers as they are.
@@ -66,16 +67,6 @@ class Survival:
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit in the order of reading."""
         return (self.times, self.risk, *((self.effects,) if len(self.groups.names) > 1 else ()))
-
-    def _show(self, name: str, make: Any) -> Result:
-        shown: Result = self._gallery.show(name, make)
-        return shown
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(exhibit) for exhibit in self.exhibits)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(exhibit._repr_html_() for exhibit in self.exhibits)
 
 
 def survival(

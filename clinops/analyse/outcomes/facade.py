@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinops.analyse.analysis import Readable
+from clinops.analyse.bundle import Bundle
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.outcomes import estimates as made
 from clinops.analyse.outcomes import exhibits, rate_exhibits
@@ -30,7 +31,7 @@ ORDER = ("happened", "incidence", "effects", "repeats", "repeat_effects", "rates
 LANDMARKS = 4
 
 
-class Outcome:
+class Outcome(Readable):
     """One outcome of a study.
 
     Parameters
@@ -112,26 +113,13 @@ class Outcome:
         """Every exhibit of the report, in its order."""
         return tuple(getattr(self, name) for name in ORDER)
 
-    def write(self, folder: str | Path | None = None) -> Path | None:
-        """Write results, tables and figures into a folder; see `Study.write`."""
-        from clinops.analyse.bundle import Bundle, write
-
-        made_ = Bundle(
+    def bundle(self) -> Bundle:
+        """What `write` writes."""
+        return Bundle(
             f"{self.rows.event}: {self.study.protocol.title}", self.exhibits, self.study.source,
             protocol=self.study.protocol, findings=self.study.findings, estimates=self.estimates,
             min_cell=self.study.protocol.min_cell,
         )  # fmt: skip
-        return write(made_, folder)
-
-    def _show(self, name: str, make: Any) -> Result:
-        shown: Result = self._gallery.show(name, make)
-        return shown
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(one) for one in self.exhibits)
-
-    def _repr_html_(self) -> str:
-        return "\n".join(one._repr_html_() for one in self.exhibits)
 
 
 def outcome(
