@@ -51,7 +51,7 @@ _LATER = {
     "ledger": "clinops.analyse.costs.ledger",
     "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
     "quality": "clinops.analyse.quality",
-    "readmissions": "clinops.analyse.care.readmissions",
+    "readmissions": "clinops.analyse.care.readmissions", "table_one": "clinops.analyse.table_one.facade",
     "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
@@ -72,5 +72,5 @@ __all__ = [
     "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions",
-    "sensitivity", "sex", "sex_is", "subgroup", "time_to", "trial", "value", "weight",
+    "sensitivity", "sex", "sex_is", "subgroup", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

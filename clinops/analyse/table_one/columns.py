@@ -1,0 +1,176 @@
+"""One column of a frame as a covariate: a number, or codes with their levels. What it is taken for is decided here."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinops.errors import DataError
+from clinops.stats.glm import Floats, Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_LEVELS = 100
+"""More levels than anybody reads: an identifier, or numbers kept as text."""
+FEW = 5
+"""Whole numbers with so few values may be codes: they stay numbers, and a note says so."""
+HEAD = 1000
+YES = frozenset({"1", "true", "yes", "y"})
+NO = frozenset({"0", "false", "no", "n"})
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A continuous covariate: (n,) values, NaN where missing; few: it takes so few whole values that it may be a code."""
+
+    values: Floats
+    few: bool = False
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A categorical covariate: (n,) codes, -1 where missing, and what the codes say, in the order of the rows."""
+
+    codes: Ints
+    names: tuple[str, ...]
+
+    @property
+    def present(self) -> int:
+        """The second of two levels, which speaks for both in one row."""
+        return len(self.names) - 1
+
+    @property
+    def yes_no(self) -> bool:
+        """Whether a row without the level's name is understood: 0 and 1, no and yes, false and true."""
+        said = [name.strip().lower() for name in self.names]
+        return len(said) == 2 and said[0] in NO and said[1] in YES
+
+
+def read(column: pd.Series, name: str, ask: str | None = None) -> Numbers | Levels:
+    """Read a column.
+
+    Text, booleans and pandas categories are categorical, and so are numbers that are all 0 or 1; other numbers are
+    continuous. `ask` ("categorical" or "continuous") overrides that.
+
+    Raises
+    ------
+    DataError : dates, text mixed with numbers, too many levels, infinite values, no numbers where they were asked for.
+    """
+    import pandas as pd
+
+    kind = column.dtype
+    if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind) or kind.kind == "c":
+        raise DataError(f"{name!r} is of type {kind}; a table needs a number or levels, such as an age or a year.")
+    if isinstance(kind, pd.CategoricalDtype):
+        return _asked(_categories(column, name), name, ask)
+    if pd.api.types.is_bool_dtype(kind) and kind != object:
+        return _asked(_numbered(column, name), name, ask)
+    if pd.api.types.is_numeric_dtype(kind):
+        return _number(column, name, ask)
+    return _text(column, name, ask)
+
+
+def _number(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
+    if ask == "categorical":
+        return _numbered(column, name)
+    values = as_floats(column)
+    few = None if ask else _few(values)
+    if few is not None and len(few) and np.isin(few, (0, 1)).all():
+        return Levels(np.where(np.isnan(values), -1, values).astype(np.int64), ("0", "1"))
+    whole = few is not None and 1 < len(few) and bool((few == np.round(few)).all())
+    return Numbers(values, whole)
+
+
+def as_floats(column: pd.Series) -> Floats:
+    """Return a numeric column as floats, NaN where missing."""
+    if isinstance(column.dtype, np.dtype):
+        return np.asarray(column, dtype=float)
+    return column.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _few(values: Floats) -> Floats | None:
+    """Return the different values where they are few; the first thousand rows mostly settle it."""
+    import pandas as pd
+
+    if len(np.unique(values[:HEAD])) > FEW + 1:
+        return None
+    found = pd.unique(values)
+    found = found[~np.isnan(found)]
+    return np.asarray(found) if len(found) <= FEW else None
+
+
+def _text(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
+    import pandas as pd
+
+    codes, found = pd.factorize(column)
+    text = [isinstance(each, str) for each in found]
+    truth = [isinstance(each, bool | np.bool_) for each in found]
+    odd = {type(each).__name__ for each in found if not isinstance(each, str | numbers.Number | Decimal)}
+    if odd:
+        raise DataError(f"{name!r} holds values of type {', '.join(sorted(odd))}; a table needs numbers or levels.")
+    if len(found) and not any(text) and not any(truth):
+        return _number(column.astype(float), name, ask)
+    if len(found) and not (all(text) or all(truth)):
+        raise DataError(
+            f"{name!r} mixes text with numbers ({sum(text):,} different texts of {len(found):,} values). Set what "
+            f"stands for a missing value to None, or write frame[{name!r}].astype(str)."
+        )
+    return _asked(_ordered(codes, list(found), name), name, ask)
+
+
+def _asked(levels: Levels, name: str, ask: str | None) -> Numbers | Levels:
+    """Return levels as they are, or as numbers where those were asked for and can be had."""
+    if ask != "continuous":
+        return levels
+    try:
+        number = np.array([float(each) if each not in ("no", "yes") else each == "yes" for each in levels.names], float)
+    except ValueError:
+        raise DataError(f"{name!r} was given as continuous, but holds text; take it out of the list, or clean it.") from None
+    return Numbers(np.append(number, np.nan)[levels.codes])
+
+
+def _categories(column: pd.Series, name: str) -> Levels:
+    codes = np.asarray(column.cat.codes, dtype=np.int64)
+    used = np.bincount(codes + 1, minlength=len(column.cat.categories) + 1)[1:] > 0
+    place = np.append(np.where(used, np.cumsum(used) - 1, -1), -1)
+    names = [each for each, there in zip(column.cat.categories, used, strict=True) if there]
+    return _made(codes if used.all() else place[codes], names, name)
+
+
+def _numbered(column: pd.Series, name: str) -> Levels:
+    import pandas as pd
+
+    codes, found = pd.factorize(column)
+    return _ordered(codes, list(found), name)
+
+
+def _ordered(codes: Any, found: list[Any], name: str) -> Levels:
+    """Put levels in order; -1, the code of a missing value, picks the last place, which holds -1."""
+    order = sorted(range(len(found)), key=lambda at: found[at])
+    place = np.empty(len(found) + 1, dtype=np.int64)
+    place[order] = np.arange(len(found))
+    place[-1] = -1
+    return _made(place[codes], [found[at] for at in order], name)
+
+
+def _made(codes: Ints, found: list[Any], name: str) -> Levels:
+    if len(found) > MOST_LEVELS:
+        raise DataError(
+            f"{name!r} has {len(found):,} levels; a table shows at most {MOST_LEVELS}. Leave it out if it is an "
+            "identifier, make numbers of text with pandas.to_numeric, or put levels together."
+        )
+    names = tuple(_said(each) for each in found)
+    if len(set(names)) < len(names):
+        raise DataError(f"{name!r} has levels that print alike; give each its own name.")
+    return Levels(codes, names)
+
+
+def _said(level: Any) -> str:
+    if isinstance(level, bool | np.bool_):
+        return "yes" if level else "no"
+    return f"{level:g}" if isinstance(level, float | np.floating) else str(level)
