@@ -5,6 +5,7 @@ Each takes what has been summed already, or one column; none takes weights, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,41 +92,50 @@ def _welch_f(method: str, n: Floats, mean: Floats, variance: Floats) -> GroupTes
     return GroupTest(method, f, (float(k - 1), df), float(fdtrc(k - 1, df, f)))
 
 
-def kruskal_wallis(x: ArrayLike, group: ArrayLike, k: int) -> GroupTest:
+def kruskal_wallis(parts: Sequence[ArrayLike]) -> GroupTest:
     """Do k groups differ in the ranks of a number?
 
     Parameters
     ----------
-    x : (n,); NaN is missing and left out. group : (n,) whole numbers 0 to k - 1.
+    parts : one (n_g,) array a group; NaN is missing and left out.
 
     Returns
     -------
     H with the correction for ties and its chi-squared P. With two groups it is the Mann-Whitney test's normal
     approximation without correction for continuity. NaN with a note where a group has no value or nothing varies.
 
+    Raises
+    ------
+    DataError : fewer than two groups, infinite values.
+
     Notes
     -----
     Kruskal and Wallis 1952. Equal to R's `kruskal.test`.
     """
-    value, code = np.asarray(x, dtype=float), np.asarray(group)
-    if value.ndim != 1 or code.shape != value.shape or k < 2:
-        raise DataError(f"x and group have shapes {value.shape} and {code.shape}, k is {k}; both must be (n,), k > 1.")
-    missing = np.isnan(value)
-    if missing.any():
-        value, code = value[~missing], code[~missing]
-    size = np.bincount(code, minlength=k)
+    given = [np.asarray(part, dtype=float) for part in parts]
+    if len(given) < 2 or any(part.ndim != 1 for part in given):
+        raise DataError(f"Ranks are compared between two groups or more, one (n,) array each; got {len(given)}.")
+    runs = [np.sort(part) for part in given]
+    runs = [run[: len(run) - int(np.isnan(run).sum())] for run in runs]
+    size = np.array([len(run) for run in runs])
     if (size == 0).any():
         return _untested("Kruskal-Wallis", "A group has no value: not tested.")
-    order = np.argsort(value)
-    ranked = value[order]
+    if any(np.isinf(run[[0, -1]]).any() for run in runs):
+        raise DataError("some values are infinite; set them missing, or give their number.")
+    line = np.concatenate(runs)
+    order = np.argsort(line, kind="stable")  # of runs that are in order already this is one merge
+    ranked = line[order]
     ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, len(ranked)).astype(float)
     tied = np.diff(ends, prepend=0.0)
     if len(tied) == 1:
         return _untested("Kruskal-Wallis", "All values are equal: not tested.")
-    total = float(len(ranked))
+    total, k = float(len(ranked)), len(runs)
     # a run that ends at rank e and holds t values has the mean rank e - (t - 1) / 2, here less that of everybody
-    middle = np.repeat(ends - (tied - 1) / 2 - (total + 1) / 2, tied.astype(np.int64))
-    sums = np.bincount(code[order], weights=middle, minlength=k)
+    middle = ends - (tied - 1) / 2 - (total + 1) / 2
+    middle = middle if len(tied) == len(ranked) else np.repeat(middle, tied.astype(np.int64))
+    place = np.empty_like(middle)
+    place[order] = middle
+    sums = np.array([part.sum() for part in np.split(place, np.cumsum(size)[:-1])])
     h = 12 / (total * (total + 1)) * float((sums**2 / size).sum())
     h /= 1 - float((tied**3 - tied).sum()) / (total**3 - total)
     return GroupTest("Kruskal-Wallis", h, (float(k - 1),), chi2_tail(h, k - 1))

@@ -120,14 +120,14 @@ def _numbers(call: Call, arms: Arms, name: str, found: Numbers, together: bool) 
         for i, j in _pairs(len(arms.names))
     ]
     skewed = name in call.nonnormal
+    if skewed and heavy is None:  # in order once, for quartiles and for ranks
+        parts = [np.sort(part)[:known] for part, known in zip(parts, plain.n, strict=True)]
     test = None
-    if call.tests and skewed:
-        test = kruskal_wallis(found.values, arms.split.code, len(arms.names))
-    elif call.tests:
-        test = welch_test(plain.n, plain.mean, plain.variance)
+    if call.tests:
+        test = kruskal_wallis(parts) if skewed else welch_test(plain.n, plain.mean, plain.variance)
     counts = np.array([plain.n, plain.missing], dtype=float)
     counts = _with_all(counts) if together else counts
-    columns = _quartiles(parts, heavy, found, arms, together) if skewed else _means(shown, together)
+    columns = _quartiles(parts, heavy, together) if skewed else _means(shown, together)
     return Summary(
         name, call.label(name), "median" if skewed else "mean", (), None, False, counts, None, *columns,
         _largest(apart), test, found.few,
@@ -142,17 +142,16 @@ def _means(shown: GroupMoments, together: bool) -> tuple[Floats, Floats, Floats,
 
 
 def _quartiles(
-    parts: list[Floats], heavy: list[Floats] | None, found: Numbers, arms: Arms, together: bool
+    parts: list[Floats], heavy: list[Floats] | None, together: bool
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Medians and quartiles: numpy's "linear" kind, and with weights the inverted distribution function."""
-    values = [*parts, found.values] if together else parts
-    weights = None if heavy is None else [*heavy, *([arms.weights] if together else [])]
-    rows = []
-    for at, value in enumerate(values):
-        known = ~np.isnan(value)
-        whole = bool(known.all())
-        x = value if whole else value[known]
-        w = None if weights is None else weights[at] if whole else weights[at][known]
-        rows.append(weighted_quantile(x, QUARTILES, w, kind="linear" if w is None else "inverted_cdf"))
+    # a stable sort of runs in order is one merge
+    values = [*parts, np.sort(np.concatenate(parts), kind="stable")] if together and heavy is None else parts
+    if heavy is None:
+        rows = [weighted_quantile(x, QUARTILES, kind="linear") for x in values]
+    else:
+        pairs = list(zip(parts, heavy, strict=True))
+        pairs += [(np.concatenate(parts), np.concatenate(heavy))] if together else []
+        rows = [weighted_quantile(x[~np.isnan(x)], QUARTILES, w[~np.isnan(x)]) for x, w in pairs]
     low, middle, high = np.array(rows).T
     return middle, np.full(len(middle), np.nan), low, high
