@@ -117,8 +117,8 @@ def _text(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
         return _number(column.astype(float), name, ask)
     if len(found) and not (all(text) or all(truth)):
         raise DataError(
-            f"{name!r} mixes text with numbers ({sum(text):,} different texts of {len(found):,} values). Set what "
-            f"stands for a missing value to None, or write frame[{name!r}].astype(str)."
+            f"{name!r} mixes text with numbers ({sum(text):,} of {len(found):,} different values are text). Set what "
+            f"stands for a missing value to None, or make everything text with frame[{name!r}].astype(str)."
         )
     return _asked(_ordered(codes, list(found), name), name, ask)
 

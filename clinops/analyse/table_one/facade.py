@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def table_one(
     frame: pd.DataFrame,
     by: str | None = None,
-    covariates: Sequence[str] | None = None,
+    covariates: str | Sequence[str] | None = None,
     *,
-    nonnormal: Collection[str] = (),
-    categorical: Collection[str] = (),
-    continuous: Collection[str] = (),
-    all_levels: Collection[str] = (),
+    nonnormal: str | Collection[str] = (),
+    categorical: str | Collection[str] = (),
+    continuous: str | Collection[str] = (),
+    all_levels: str | Collection[str] = (),
     labels: Mapping[str, str] | None = None,
     digits: Mapping[str, int] | None = None,
     weights: str | None = None,
@@ -77,10 +77,15 @@ def table_one(
     from clinops.results.disclosure import protect
 
     call, groups = arms(check(Call(
-        frame, by, tuple(covariates or ()), tuple(categorical), tuple(continuous), tuple(nonnormal), tuple(all_levels),
+        frame, by, *(_listed(names) for names in (covariates or (), categorical, continuous, nonnormal, all_levels)),
         dict(labels or {}), dict(digits or {}), weights, tests, overall, min_cell,
     )))  # fmt: skip
     return protect(_made(call, groups, title), min_cell)
+
+
+def _listed(names: str | Collection[str]) -> tuple[str, ...]:
+    """Return names as they are; a single one may stand without its list."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _made(call: Call, groups: Arms, title: str) -> Result:

@@ -110,12 +110,14 @@ class Lines:
     def _judged(self, line: Line, found: Summary, gone: Hidden, hidden: Gone | None = None) -> tuple[Line, Gone]:
         """Put the SMD and P of a covariate on its first line."""
         line |= {"smd": found.smd, "format_smd": "smd", "format_p": "p"}
+        if gone.difference:  # which test it took tells that an expected count is small
+            return line, {**(hidden or {}), "smd": HIDDEN, "p_value": HIDDEN}
+        line["note"] = "A group has no value, or nothing varies: no SMD." if math.isnan(found.smd) else None
         if found.test is not None:
-            line |= {"p_value": found.test.p_value, "test": found.test.method, "note": found.test.note or None}
+            line |= {"p_value": found.test.p_value, "test": found.test.method, "note": found.test.note or line["note"]}
         if gone.round_off:
             line |= {"smd": _rounded(found.smd, 2), "p_value": _rounded(line["p_value"], 3)}
-        taken = {name: HIDDEN for name in ("smd", "p_value") if gone.difference}
-        return line, {**(hidden or {}), **taken}
+        return line, hidden or {}
 
 
 def _rounded(value: float, digits: int) -> float:

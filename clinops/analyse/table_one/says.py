@@ -15,14 +15,15 @@ NEAR = 0.1
 
 def sentence(groups: Arms, judged: list[Summary]) -> str:
     """How far the groups are apart, of the covariates whose SMD is shown."""
-    known = [one for one in judged if np.isfinite(one.smd)]
+    known = [one for one in judged if not np.isnan(one.smd)]
     if len(groups.names) < 2 or not known:
         return ""
     worst = max(known, key=lambda one: one.smd)
     over = sum(one.smd > NEAR for one in known)
+    size = "infinite" if np.isinf(worst.smd) else words.number(worst.smd, 2)
     which = "of any two groups " if len(groups.names) > 2 else ""
     return (
-        f"The largest standardised difference {which}is {words.number(worst.smd, 2)} ({worst.label}); "
+        f"The largest standardised difference {which}is {size} ({worst.label}); "
         f"{over} of {len(known)} {'is' if over == 1 else 'are'} above {NEAR:g}."
     )
 
@@ -34,7 +35,7 @@ def notes(call: Call, found: list[Summary], gone: list[Hidden], *, few: bool, gr
     if groups > 1:
         said.append(_smd(found, weighted, several=groups > 2))
     if call.tests:
-        said.append(_tests(found))
+        said.append(_tests([one for one, hides in zip(found, gone, strict=True) if not hides.difference]))
     if weighted:
         said.append(
             f"Weighted by {call.label(str(call.weights))}. n: persons, not weighted; effective n: Kish's effective "
@@ -98,5 +99,7 @@ def _tests(found: list[Summary]) -> str:
     exact = "; ".join(one.label for one in found if one.test and one.test.method == "Fisher's exact")
     parts += [f"Fisher's exact test of {exact}"] if exact else []
     rough = "; ".join(one.label for one in found if one.test and "approximate" in one.test.note)
+    if not parts:
+        return ""
     said = f"P: {', '.join(parts)}; not adjusted for their number."
     return said + (f" P is approximate, since an expected count is below 5: {rough}." if rough else "")
