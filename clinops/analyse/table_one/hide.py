@@ -15,10 +15,6 @@ from numpy.typing import NDArray
 from clinops.analyse.table_one.summarise import Summary
 from clinops.results import cells as core
 
-DEAREST = 1e12
-"""The cost of a group's size, which the header prints."""
-
-
 @dataclass(frozen=True)
 class Hidden:
     """What of one covariate is hidden.
@@ -74,13 +70,19 @@ def _chosen(found: Summary, sizes: list[int], together: bool, min_cell: int) -> 
     shown = [_is_shown(found, row) for row in range(rows)]
     at = [[cells.add(counts[i, j], printed=shown[i]) for j in range(columns)] for i in range(rows)]
     for j in range(columns):
-        size, known = cells.add(sizes[j], cost=DEAREST), cells.add(found.known[j], printed=False)
-        cells.add_sum([at[i][j] for i in range(rows - 1)], known)
-        cells.add_sum([known, at[-1][j]], size)
+        # The size of a group is a number below 0 here: the header prints it, so it can never be chosen to be hidden.
+        less = cells.add(-float(sizes[j]))
+
+        def whole(*parts: int, less: int = less) -> None:
+            cells.sums.append([(part, 1) for part in (*parts, less)])
+
+        missing, known = at[-1][j], found.known[j]
+        whole(*(at[i][j] for i in range(rows)))
+        if core.small(known, min_cell):
+            whole(cells.add(known, printed=False), missing)
         for i in range(rows - 1):
-            rest = found.known[j] - counts[i, j]
-            if found.levels and core.small(rest, min_cell):
-                cells.add_sum([at[i][j], cells.add(rest, printed=False)], known)
+            if found.levels and core.small(known - counts[i, j], min_cell):
+                whole(cells.add(known - counts[i, j], printed=False), at[i][j], missing)
     if together:
         for row in at:
             cells.add_sum(row[:-1], row[-1])
