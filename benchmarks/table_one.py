@@ -70,13 +70,15 @@ def _same_arm(frame: pd.DataFrame, mine: pd.DataFrame, theirs: Any, arm: str) ->
     numbers = mine[mine["format"].isin(["mean", "median"])].set_index("covariate")
     described = theirs.cont_describe
     for name in NUMBERS:
-        parts = {"value": "median", "low": "q25", "high": "q75"} if name in SKEWED else {"value": "mean", "spread": "std"}
+        quartiles, moments = {"value": "median", "low": "q25", "high": "q75"}, {"value": "mean", "spread": "std"}
+        parts = quartiles if name in SKEWED else moments
         for part, said in parts.items():
             np.testing.assert_allclose(numbers.loc[name, f"{part}_{arm}"], described.loc[name, (said, arm)], rtol=1e-9)
     rows = mine[mine["format"] == "n_percent"]
     printed = theirs.cat_describe
     share = 100 * rows[f"value_{arm}"] / rows[f"denominator_{arm}"]
-    expected = [float(printed.loc[(name, level), ("percent", arm)]) for name, level in zip(rows["covariate"], rows["level"])]
+    places = zip(rows["covariate"], rows["level"], strict=True)
+    expected = [float(printed.loc[place, ("percent", arm)]) for place in places]
     np.testing.assert_allclose(share.astype(float), expected, atol=1e-9)
 
 

@@ -177,9 +177,7 @@ def _told(cells: Cells, cell: int, low: float, high: float, min_cell: int) -> bo
     return whole < 1 or (unsaid and low >= 1 - SLACK and high <= min_cell - 1 + SLACK)
 
 
-def _programme(
-    cells: Cells, hidden: Sequence[int], min_cell: int
-) -> Callable[[int, int], tuple[Floats | None, float]]:
+def _programme(cells: Cells, hidden: Sequence[int], min_cell: int) -> Callable[[int, int], tuple[Floats | None, float]]:
     """Return what finds the least (sign 1) or the greatest (-1) count of a hidden cell, with the table that has it."""
     position = {cell: j for j, cell in enumerate(hidden)}
     rows, right = [], []

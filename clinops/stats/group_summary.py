@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError
 from clinops.stats.glm import Floats, Ints
-
 
 BLOCK = 8192
 """Rows at a time: they stay in the processor's cache, and are too few for BLAS to wait for its other threads."""
@@ -30,7 +30,7 @@ class Groups:
     size: Ints
     order: Ints | None
 
-    def split(self, x: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    def split(self, x: Floats) -> list[Floats]:
         """Return the (n,) column cut into one array a group."""
         return np.split(x if self.order is None else x[self.order], np.cumsum(self.size)[:-1])
 
@@ -51,8 +51,8 @@ def groups(code: ArrayLike, k: int) -> Groups:
     if given.ndim != 1 or given.dtype.kind not in "iu" or (len(given) and not 0 <= given.min() <= given.max() < k):
         raise DataError(f"group codes must be (n,) whole numbers from 0 to {k - 1}; set other rows aside first.")
     # a stable sort of a narrow type is a radix sort: one pass
-    narrow = given.astype(np.int16 if k <= np.iinfo(np.int16).max else np.int64)
-    sorted_already = bool((narrow[1:] >= narrow[:-1]).all())
+    narrow: NDArray[Any] = given.astype(np.int16 if k <= np.iinfo(np.int16).max else np.int64)
+    sorted_already = bool(np.all(narrow[1:] >= narrow[:-1]))
     order = None if sorted_already else np.argsort(narrow, kind="stable")
     return Groups(given.astype(np.int64), np.bincount(given, minlength=k).astype(np.int64), order)
 
@@ -106,8 +106,8 @@ def group_moments(parts: Sequence[ArrayLike], weights: Sequence[ArrayLike] | Non
 
     Notes
     -----
-    Deviations are taken from the mean of a block of rows, not from 0: no digits are lost to a large mean, and a constant
-    has a spread of exactly 0. Chan, Golub and LeVeque 1983 for putting blocks, and groups, together.
+    Deviations are taken from the mean of a block of rows, not from 0: no digits are lost to a large mean, and a
+    constant has a spread of exactly 0. Chan, Golub and LeVeque 1983 for putting blocks, and groups, together.
     """
     made = [
         _moments(np.asarray(part, dtype=float), None if weights is None else np.asarray(weights[at], dtype=float))
@@ -120,7 +120,7 @@ def group_moments(parts: Sequence[ArrayLike], weights: Sequence[ArrayLike] | Non
 
 def _moments(x: Floats, w: Floats | None) -> tuple[float, ...]:
     """Walk over blocks that stay in the cache, and put each to those before it."""
-    total = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    total: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for start in range(0, len(x), BLOCK):
         stop = start + BLOCK
         block = _block(x[start:stop], None if w is None else w[start:stop])

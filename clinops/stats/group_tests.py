@@ -59,7 +59,8 @@ def welch_test(n: ArrayLike, mean: ArrayLike, variance: ArrayLike) -> GroupTest:
     """
     size, m, v = (np.asarray(each, dtype=float) for each in (n, mean, variance))
     if size.ndim != 1 or not size.shape == m.shape == v.shape or len(size) < 2:
-        raise DataError(f"n, mean and variance have shapes {size.shape}, {m.shape}, {v.shape}; each must be (k,), k > 1.")
+        shapes = f"{size.shape}, {m.shape}, {v.shape}"
+        raise DataError(f"n, mean and variance have shapes {shapes}; each must be (k,), k > 1.")
     method = "Welch's t" if len(size) == 2 else "Welch's F"
     if (size < 2).any():
         return _untested(method, "A group has fewer than two values: not tested.")
@@ -150,8 +151,8 @@ def table_test(counts: ArrayLike) -> GroupTest:
 
     Returns
     -------
-    Pearson's chi-squared without correction for continuity. For two levels and two groups with an expected count below 5
-    Fisher's exact test; for a larger table with one the chi-squared all the same, with a note. NaN with a note where
+    Pearson's chi-squared without correction for continuity. For two levels and two groups with an expected count below
+    5 Fisher's exact test; for a larger table with one the chi-squared all the same, with a note. NaN with a note where
     a group is empty or only one level has anybody.
 
     Raises

@@ -55,8 +55,8 @@ def levels(**counts: list[int]) -> pd.DataFrame:
 def test_means_quartiles_and_p_equal_r(by: str) -> None:
     found = lines(
         co.table_one(
-            DATA, by, ["age", "stay", "ldl", "smoking", "diabetes", "transplant"], nonnormal=["stay", "ldl"], tests=True,
-            min_cell=1,
+            DATA, by, ["age", "stay", "ldl", "smoking", "diabetes", "transplant"], nonnormal=["stay", "ldl"],
+            tests=True, min_cell=1,
         )
     )  # fmt: skip
     for group, expected in R["moments"]["age"][by].items():
@@ -329,14 +329,15 @@ def test_the_rest_of_two_levels_is_hidden_with_the_one_that_is_shown() -> None:
 
 def test_few_missing_values_leave_the_numbers_and_take_their_digits() -> None:
     rng = np.random.default_rng(2)
-    frame = pd.DataFrame({"arm": np.repeat(["a", "b"], 60), "age": np.round(rng.normal(60, 9, 120)), "ill": [0, 1] * 60})
+    age = np.round(rng.normal(60, 9, 120))
+    frame = pd.DataFrame({"arm": np.repeat(["a", "b"], 60), "age": age, "ill": [0, 1] * 60})
     frame.loc[[1, 2, 3], ["age", "ill"]] = np.nan
     table = co.table_one(frame, "arm")
     cells = printed(table)
     assert cells["Missing"][:3] == ["<11", "0", "<11"]
     # the mean in full, times each possible number of values, is whole for one of them: it is kept as it prints
-    age = lines(table).loc["age"]
-    assert age["value_a"] == round(float(frame["age"][:60].mean()), 1) and pd.isna(age["denominator_a"])
+    row = lines(table).loc["age"]
+    assert row["value_a"] == round(float(frame["age"][:60].mean()), 1) and pd.isna(row["denominator_a"])
     # of everybody in the arm, since how many have a value is not shown
     assert cells["ill, n (%)"][0] == "28/60 (47%)"
     assert any("of everybody in the column" in note for note in table.notes)

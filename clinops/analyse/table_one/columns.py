@@ -26,7 +26,7 @@ NO = frozenset({"0", "false", "no", "n"})
 
 @dataclass(frozen=True)
 class Numbers:
-    """A continuous covariate: (n,) values, NaN where missing; few: it takes so few whole values that it may be a code."""
+    """A continuous covariate: (n,) values, NaN where missing; few: so few whole values that they may be codes."""
 
     values: Floats
     few: bool = False
@@ -68,8 +68,8 @@ def read(column: pd.Series, name: str, ask: str | None = None) -> Numbers | Leve
         raise DataError(f"{name!r} is of type {kind}; a table needs a number or levels, such as an age or a year.")
     if isinstance(kind, pd.CategoricalDtype):
         return _asked(_categories(column, name), name, ask)
-    if pd.api.types.is_bool_dtype(kind) and kind != object:
-        return _asked(_numbered(column, name), name, ask)
+    if pd.api.types.is_bool_dtype(kind) and kind.kind != "O":
+        return Numbers(as_floats(column)) if ask == "continuous" else _numbered(column, name)
     if pd.api.types.is_numeric_dtype(kind):
         return _number(column, name, ask)
     return _text(column, name, ask)
@@ -82,7 +82,7 @@ def _number(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
     few = None if ask else _few(values)
     if few is not None and len(few) and np.isin(few, (0, 1)).all():
         return Levels(np.where(np.isnan(values), -1, values).astype(np.int64), ("0", "1"))
-    whole = few is not None and 1 < len(few) and bool((few == np.round(few)).all())
+    whole = few is not None and len(few) > 1 and bool((few == np.round(few)).all())
     return Numbers(values, whole)
 
 
@@ -120,6 +120,8 @@ def _text(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
             f"{name!r} mixes text with numbers ({sum(text):,} of {len(found):,} different values are text). Set what "
             f"stands for a missing value to None, or make everything text with frame[{name!r}].astype(str)."
         )
+    if all(truth) and ask == "continuous":
+        return Numbers(np.asarray(column, dtype=float))
     return _asked(_ordered(codes, list(found), name), name, ask)
 
 
@@ -128,9 +130,11 @@ def _asked(levels: Levels, name: str, ask: str | None) -> Numbers | Levels:
     if ask != "continuous":
         return levels
     try:
-        number = np.array([float(each) if each not in ("no", "yes") else each == "yes" for each in levels.names], float)
+        number = np.array(levels.names, dtype=float)
     except ValueError:
-        raise DataError(f"{name!r} was given as continuous, but holds text; take it out of the list, or clean it.") from None
+        raise DataError(
+            f"{name!r} was given as a number, but holds text; take it out of the list, or clean it."
+        ) from None
     return Numbers(np.append(number, np.nan)[levels.codes])
 
 

@@ -43,13 +43,13 @@ def table_one(
     by : the column with the groups, two to ten; None for one column of everybody.
     covariates : columns to describe, in order; every other column where None.
     nonnormal : numbers shown as median (quartiles) and tested by ranks, not as mean (SD).
-    categorical, continuous : overrule what a column is taken for. Text, booleans, pandas categories and numbers that are
-        all 0 or 1 count as categorical; other numbers do not, however few their values.
+    categorical, continuous : overrule what a column is taken for. Text, booleans, pandas categories and numbers that
+        are all 0 or 1 count as categorical; other numbers do not, however few their values.
     all_levels : covariates of two levels that are to show both; the second alone is shown otherwise.
     labels : column -> how the table calls it, with the unit: ``{"ldl": "LDL cholesterol, mmol/L"}``.
     digits : column -> decimals; two figures of the spread where not given.
-    weights : a column of weights. Means, SDs, quartiles and percentages are then weighted and headers have the effective
-        sample size; counts of persons and of missing values are not weighted. Rows of weight 0 are left out.
+    weights : a column of weights. Means, SDs, quartiles and percentages are then weighted and headers have the
+        effective sample size; counts of persons and of missing values are not weighted. Rows of weight 0 are left out.
     tests : add P values. They are left out by default: CONSORT and STROBE advise against testing baseline differences.
     overall : whether there is a column of everybody besides the groups.
     title : the caption. min_cell : counts of 1 to one less are hidden, with what they follow from; 1 shows everything.
@@ -76,10 +76,11 @@ def table_one(
     """
     from clinops.results.disclosure import protect
 
-    call, groups = arms(check(Call(
-        frame, by, *(_listed(names) for names in (covariates or (), categorical, continuous, nonnormal, all_levels)),
-        dict(labels or {}), dict(digits or {}), weights, tests, overall, min_cell,
-    )))  # fmt: skip
+    call = Call(
+        frame, by, _listed(covariates or ()), _listed(categorical), _listed(continuous), _listed(nonnormal),
+        _listed(all_levels), dict(labels or {}), dict(digits or {}), weights, tests, overall, min_cell,
+    )  # fmt: skip
+    call, groups = arms(check(call))
     return protect(_made(call, groups, title), min_cell)
 
 

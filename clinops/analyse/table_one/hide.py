@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clinops.analyse.table_one.summarise import Summary
 from clinops.results import cells as core
 
+
 @dataclass(frozen=True)
 class Hidden:
     """What of one covariate is hidden.

@@ -81,8 +81,8 @@ def check(call: Call) -> Call:
         raise DefinitionError(f"min_cell is {call.min_cell!r}; give a whole number of 1 or more (1 shows every count).")
     if call.tests and call.weights is not None:
         raise DefinitionError(
-            "tests=True with weights: P values would need the design of the survey or of the weights, which a column of "
-            "weights does not say. Leave tests out and read the standardised differences."
+            "tests=True with weights: P values would need the design of the survey or of the weights, which a column "
+            "of weights does not say. Leave tests out and read the standardised differences."
         )
     if call.tests and call.by is None:
         raise DefinitionError("tests=True without by: there are no groups to compare. Name the column in by=.")
@@ -91,8 +91,9 @@ def check(call: Call) -> Call:
 
 def _names(call: Call, chosen: tuple[Any, ...], apart: list[str]) -> None:
     there = list(call.frame.columns)
-    for what, names in (("column for by=", [call.by]), ("column of weights", [call.weights]), ("covariate", chosen)):
-        for name in names:
+    asked = [("column for by=", (call.by,)), ("column of weights", (call.weights,)), ("covariate", chosen)]
+    for what, given in asked:
+        for name in given:
             if name is not None and name not in there:
                 raise DefinitionError(unknown(what, name, map(str, there)))
     if call.by is not None and call.by == call.weights:
@@ -162,7 +163,9 @@ def _weights(column: pd.Series, name: str) -> Floats:
     found = as_floats(column)
     bad = int((~np.isfinite(found) | (found < 0)).sum())
     if bad:
-        raise DataError(f"{bad:,} weights in {name!r} are missing, negative or infinite; give each row a number of 0 or more.")
+        raise DataError(
+            f"{bad:,} weights in {name!r} are missing, negative or infinite; give each row a number of 0 or more."
+        )
     if not (found > 0).any():
         raise DataError(f"All weights in {name!r} are 0.")
     return found
