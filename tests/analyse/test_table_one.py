@@ -240,6 +240,7 @@ def test_a_wrong_call_is_refused(changes: dict[str, Any], options: dict[str, Any
         ({"age": pd.Timestamp("2020-01-01")}, {}, "datetime64"),
         ({"age": dt.date(2020, 1, 1)}, {}, "of type date"),
         ({"age": [1, "n/a", 2, 3]}, {}, "mixes text with numbers"),
+        ({"age": [[1], [2], [3], [4]]}, {}, "cannot be counted"),
         ({}, {"continuous": "sex"}, "holds text"),
         ({"w": [1, 1, None, -1]}, {"weights": "w"}, "2 weights in 'w'"),
         ({"w": "heavy"}, {"weights": "w"}, "numbers"),
@@ -359,6 +360,15 @@ def test_of_a_group_with_few_values_everybody_is_hidden_too() -> None:
     frame = pd.DataFrame({"arm": np.repeat(["a", "b"], 50), "ldl": rng.normal(size=100)})
     frame.loc[5:49, "ldl"] = np.nan
     assert printed(co.table_one(frame, "arm", tests=True))["ldl, mean (SD)"][0::2] == ["hidden"] * 3
+
+
+def test_a_mean_that_tells_a_count_is_hidden() -> None:
+    """Of 60 persons 7 with a 2 and 53 with a 1: the mean is 1 + 7/60."""
+    frame = pd.DataFrame({"arm": np.repeat(["a", "b"], 60), "code": [2] * 7 + [1] * 53 + [1, 2] * 30})
+    frame["ill"] = frame["code"] - 1
+    cells = printed(co.table_one(frame, "arm", continuous="ill"))
+    for name in ("code", "ill"):
+        assert cells[f"{name}, mean (SD)"][0] == "hidden" and cells[f"{name}, mean (SD)"][2:] == ["hidden", "hidden"]
 
 
 def test_one_hidden_count_of_many_groups_does_not_follow_from_their_sum() -> None:

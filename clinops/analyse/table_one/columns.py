@@ -26,10 +26,23 @@ NO = frozenset({"0", "false", "no", "n"})
 
 @dataclass(frozen=True)
 class Numbers:
-    """A continuous covariate: (n,) values, NaN where missing; few: so few whole values that they may be codes."""
+    """A continuous covariate.
+
+    Attributes
+    ----------
+    values : (n,), NaN where missing. distinct : its different values where they are five or fewer, else None.
+    asked : whether it was named as a number, so that nobody need be told that it may be a code.
+    """
 
     values: Floats
-    few: bool = False
+    distinct: Floats | None = None
+    asked: bool = False
+
+    @property
+    def few(self) -> bool:
+        """Whether it takes so few whole values that it may be a code."""
+        some = self.distinct
+        return some is not None and not self.asked and len(some) > 1 and bool((some == np.round(some)).all())
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ def read(column: pd.Series, name: str, ask: str | None = None) -> Numbers | Leve
     if isinstance(kind, pd.CategoricalDtype):
         return _asked(_categories(column, name), name, ask)
     if pd.api.types.is_bool_dtype(kind) and kind.kind != "O":
-        return Numbers(as_floats(column)) if ask == "continuous" else _numbered(column, name)
+        return _numbers(as_floats(column), True) if ask == "continuous" else _numbered(column, name)
     if pd.api.types.is_numeric_dtype(kind):
         return _number(column, name, ask)
     return _text(column, name, ask)
@@ -79,11 +92,14 @@ def _number(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
     if ask == "categorical":
         return _numbered(column, name)
     values = as_floats(column)
-    few = None if ask else _few(values)
-    if few is not None and len(few) and np.isin(few, (0, 1)).all():
+    found = _numbers(values, ask is not None)
+    if ask is None and found.distinct is not None and len(found.distinct) and np.isin(found.distinct, (0, 1)).all():
         return Levels(np.where(np.isnan(values), -1, values).astype(np.int64), ("0", "1"))
-    whole = few is not None and len(few) > 1 and bool((few == np.round(few)).all())
-    return Numbers(values, whole)
+    return found
+
+
+def _numbers(values: Floats, asked: bool) -> Numbers:
+    return Numbers(values, _few(values), asked)
 
 
 def as_floats(column: pd.Series) -> Floats:
@@ -107,7 +123,12 @@ def _few(values: Floats) -> Floats | None:
 def _text(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
     import pandas as pd
 
-    codes, found = pd.factorize(column)
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError as error:
+        raise DataError(
+            f"{name!r} holds values that cannot be counted ({error}); a table needs numbers or levels."
+        ) from error
     text = [isinstance(each, str) for each in found]
     truth = [isinstance(each, bool | np.bool_) for each in found]
     odd = {type(each).__name__ for each in found if not isinstance(each, str | numbers.Number | Decimal)}
@@ -121,7 +142,7 @@ def _text(column: pd.Series, name: str, ask: str | None) -> Numbers | Levels:
             f"stands for a missing value to None, or make everything text with frame[{name!r}].astype(str)."
         )
     if all(truth) and ask == "continuous":
-        return Numbers(np.asarray(column, dtype=float))
+        return _numbers(np.asarray(column, dtype=float), True)
     return _asked(_ordered(codes, list(found), name), name, ask)
 
 
@@ -135,7 +156,7 @@ def _asked(levels: Levels, name: str, ask: str | None) -> Numbers | Levels:
         raise DataError(
             f"{name!r} was given as a number, but holds text; take it out of the list, or clean it."
         ) from None
-    return Numbers(np.append(number, np.nan)[levels.codes])
+    return _numbers(np.append(number, np.nan)[levels.codes], True)
 
 
 def _categories(column: pd.Series, name: str) -> Levels:
@@ -177,4 +198,4 @@ def _made(codes: Ints, found: list[Any], name: str) -> Levels:
 def _said(level: Any) -> str:
     if isinstance(level, bool | np.bool_):
         return "yes" if level else "no"
-    return f"{level:g}" if isinstance(level, float | np.floating) else str(level)
+    return f"{level:g}" if isinstance(level, float | np.floating) else str(level) or "(empty)"

@@ -45,8 +45,9 @@ def hidden(found: Summary, sizes: list[int], *, together: bool, min_cell: int) -
     few = _small(found.known, min_cell)
     group_small = _small(np.array(sizes, dtype=float), min_cell)
     values = few | group_small
+    if found.rare is not None:
+        values |= found.rare < min_cell
     if together and values.any():
-        values = values.copy()
         values[-1] = True  # everybody less the others is the group that may not be shown
     counts = np.zeros(found.counts.shape, dtype=bool)
     if small.any() or few.any() or _rest(found, min_cell):

@@ -17,6 +17,7 @@ from clinops.stats.group_tests import GroupTest, kruskal_wallis, table_test, wel
 from clinops.stats.quantiles import weighted_quantile
 
 QUARTILES = (0.25, 0.5, 0.75)
+SOLVABLE = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Summary:
     centre, spread, low, high : (g,) mean and SD, or median and quartiles; NaN otherwise.
     smd : largest over the pairs of groups; NaN where undefined. test : None where none was asked for.
     few : a number with so few whole values that it may be a code.
+    rare : (g,) of a number of two or three values the least count of one, which its mean and SD tell; else None.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Summary:
     smd: float
     test: GroupTest | None
     few: bool = False
+    rare: Floats | None = None
 
     @property
     def known(self) -> Floats:
@@ -130,8 +133,20 @@ def _numbers(call: Call, arms: Arms, name: str, found: Numbers, together: bool) 
     columns = _quartiles(parts, heavy, together) if skewed else _means(shown, together)
     return Summary(
         name, call.label(name), "median" if skewed else "mean", (), None, False, counts, None, *columns,
-        _largest(apart), test, found.few,
+        _largest(apart), test, found.few, _rare(found, arms, together),
     )  # fmt: skip
+
+
+def _rare(found: Numbers, arms: Arms, together: bool) -> Floats | None:
+    """Count the values of a number that has two or three: then a mean and an SD tell how many persons have each."""
+    if found.distinct is None or not 1 < len(found.distinct) <= SOLVABLE:
+        return None
+    code = np.full(len(found.values), -1)
+    for at, value in enumerate(found.distinct):
+        code[found.values == value] = at
+    counts = group_counts(code, arms.split, len(found.distinct))[:-1]
+    counts = _with_all(counts) if together else counts
+    return np.asarray(np.where(counts > 0, counts, np.inf).min(axis=0))
 
 
 def _means(shown: GroupMoments, together: bool) -> tuple[Floats, Floats, Floats, Floats]:
