@@ -99,9 +99,9 @@ def test_weighted_numbers_equal_r_and_counts_are_not_weighted() -> None:
     for group, expected in R["weighted_age"].items():
         assert_close(found.loc["age", f"value_{group}"], expected["mean"], 1e-12)
         assert_close(found.loc["age", f"spread_{group}"], np.sqrt(expected["variance"]), 1e-12)
-        header = next(c.label for c in table.columns if c.name == f"value_{group}")
+        header = next(c for c in table.columns if c.name == f"value_{group}")
         n = (DATA["arm"] == group).sum()
-        assert header == f"{group} (n = {n}, effective n = {expected['ess']:.0f})"
+        assert (header.label, header.unit) == (f"{group} (n = {n})", f"effective n = {expected['ess']:.0f}")
     some = DATA[(DATA["arm"] == "usual") & DATA["smoking"].notna()]
     never = some["smoking"] == "never"
     row = table.frame[table.frame["level"] == "never"].iloc[0]
@@ -353,6 +353,8 @@ def test_nothing_is_shown_of_a_small_group_and_everybody_goes_with_it() -> None:
     assert cells["age, mean (SD)"][0] == "hidden" and cells["age, mean (SD)"][2:] == ["hidden", "hidden"]
     assert cells["sex: m, n (%)"][0] == "hidden" and cells["sex: m, n (%)"][1] != "hidden"
     assert table.frame[[c for c in table.frame if c.endswith("_a")]].isna().all().all()
+    weighted = co.table_one(frame.assign(w=np.tile([1.0, 3.0, 2.0], 23)[:67]), "arm", weights="w")
+    assert [c.unit for c in weighted.columns][1] == "effective n = <11"
 
 
 def test_of_a_group_with_few_values_everybody_is_hidden_too() -> None:

@@ -125,12 +125,12 @@ def _suffixes(heads: list[str]) -> list[str]:
 
 def _columns(call: Call, groups: Arms, heads: list[str], lines: Lines, sizes: list[int]) -> tuple[Column, ...]:
     weighted = groups.weights is not None
-    effective = _effective(groups, len(heads)) if weighted else [0.0] * len(heads)
+    units = _effective(groups, sizes, call.min_cell) if weighted else [""] * len(heads)
     made = [Column("label", "Characteristic")]
     for at, (head, suffix) in enumerate(zip(heads, lines.suffixes, strict=True)):
-        size = f"n = {sizes[at]:,}" + (f", effective n = {effective[at]:,.0f}" if weighted else "")
         made.append(
-            Column(f"value_{suffix}", f"{head} ({size})", "mean", spread=f"spread_{suffix}", low=f"low_{suffix}",
+            Column(f"value_{suffix}", f"{head} (n = {sizes[at]:,})", "mean", units[at],
+                   spread=f"spread_{suffix}", low=f"low_{suffix}",
                    high=f"high_{suffix}", denominator=f"denominator_{suffix}", format_by="format", digits_by="digits",
                    of=(f"count_{suffix}",) if weighted else (),
                    spanner=call.label(call.by) if call.by and at < len(groups.names) else "")
@@ -142,12 +142,15 @@ def _columns(call: Call, groups: Arms, heads: list[str], lines: Lines, sizes: li
     return tuple(made)
 
 
-def _effective(groups: Arms, columns: int) -> list[float]:
+def _effective(groups: Arms, sizes: list[int], min_cell: int) -> list[str]:
+    """Say the effective sample size of each column, for the row of units; a small one as a small count."""
+    from clinops.results.suppress import less_than
     from clinops.stats.weighting import effective_sample_size
 
     assert groups.weights is not None
-    found = [effective_sample_size(part) for part in groups.split.split(groups.weights)]
-    return [*found, effective_sample_size(groups.weights)][:columns]
+    parts = [*groups.split.split(groups.weights), groups.weights][: len(sizes)]
+    found = [effective_sample_size(part) for part in parts]
+    return [f"effective n = {less_than(min_cell) if round(n) < min_cell else f'{n:,.0f}'}" for n in found]
 
 
 def _asked(frame: pd.DataFrame, *, compared: bool, tested: bool) -> pd.DataFrame:
