@@ -380,24 +380,28 @@ def test_one_hidden_count_of_many_groups_does_not_follow_from_their_sum() -> Non
         assert sum(cell in ("<11", "hidden") for cell in cells[:7]) >= 2
 
 
-def test_protection_finds_nothing_that_was_left_open() -> None:
+def test_protection_finds_nothing_that_was_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     from clinops.analyse.table_one import facade
 
+    made: list[Result] = []
+    keep = facade._made
+
+    def kept(*given: Any) -> Result:
+        made.append(keep(*given))
+        return made[-1]
+
+    monkeypatch.setattr(facade, "_made", kept)
     rng = np.random.default_rng(6)
-    made = []
-    keep, facade._made = facade._made, lambda *a: made.append(keep(*a)) or made[-1]
-    try:
-        for k in (2, 3):
-            n = 300
-            frame = pd.DataFrame({
-                "g": rng.integers(0, k, n), "c": rng.choice(list("pqrs"), n, p=[0.5, 0.4, 0.06, 0.04]),
-                "b": rng.random(n) < 0.05, "x": rng.normal(size=n),
-            })  # fmt: skip
-            frame.loc[rng.random(n) < 0.02, "x"] = np.nan
-            frame.loc[rng.random(n) < 0.02, "c"] = None
-            assert co.table_one(frame, "g").hidden == tuple(sorted(made[-1].hidden))
-    finally:
-        facade._made = keep
+    for k in (2, 3):
+        n = 300
+        frame = pd.DataFrame({
+            "g": rng.integers(0, k, n), "c": rng.choice(list("pqrs"), n, p=[0.5, 0.4, 0.06, 0.04]),
+            "b": rng.random(n) < 0.05, "x": rng.normal(size=n),
+        })  # fmt: skip
+        frame.loc[rng.random(n) < 0.02, "x"] = np.nan
+        frame.loc[rng.random(n) < 0.02, "c"] = None
+        assert co.table_one(frame, "g").hidden == tuple(sorted(made[-1].hidden))
+        assert made[-1].hidden
 
 
 def test_a_group_called_patients_is_no_count() -> None:
