@@ -53,6 +53,7 @@ _LATER = {
     "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
     "survival": "clinops.analyse.curves.facade",
+    "table_one": "clinops.analyse.table_one.facade",
     "trial": "clinops.analyse.trial.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
@@ -73,5 +74,5 @@ __all__ = [
     "index_date", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions",
-    "sensitivity", "sex", "sex_is", "subgroup", "survival", "time_to", "trial", "value", "weight",
+    "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

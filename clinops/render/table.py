@@ -6,6 +6,7 @@ columns, has no row for units, and repeats 8 kB of CSS with each table (docs/res
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import textwrap
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinops.define.base import slug
 from clinops.render import text as say
-from clinops.results.result import VERDICTS, Column, Result
+from clinops.results.result import COUNT_FORMATS, VERDICTS, Column, Result
 
 if TYPE_CHECKING:
     import jinja2
@@ -145,13 +146,15 @@ def _cell(column: Column, record: Mapping[Any, Any], hidden: Mapping[str, str], 
     how = str(record[column.format_by]) if column.format_by else column.format
     if _absent(value):
         return _missing_cell(column, how, record, marks)
+    if column.digits_by and not _absent(record[column.digits_by]):
+        column = dataclasses.replace(column, digits=int(record[column.digits_by]))
     return Cell(_print(column, how, record))
 
 
 def _missing_cell(column: Column, how: str, record: Mapping[Any, Any], marks: _Marks) -> Cell:
     if column.missing is not None:
         return Cell(column.missing, "missing")
-    if how in ("text", "count", "percent", "date", "verdict", "None", "nan", ""):
+    if how in ("text", *COUNT_FORMATS, "date", "verdict", "None", "nan", ""):
         return Cell("" if how == "text" else say.DASH, "missing")
     own, row = (record.get(name) for name in (f"{column.name.removesuffix('estimate')}note", "note"))
     why = own if isinstance(own, str) and own else row
@@ -182,11 +185,11 @@ def _print(column: Column, how: str, record: Mapping[Any, Any]) -> str:
         return say.date(value)
     if how == "text" or isinstance(value, str):
         return _plain(value)
-    if how == "percent":
+    if how in ("percent", "n_percent"):
         whole = math.nan if column.denominator is None else _number(record[column.denominator])
         if math.isnan(whole):
             return say.number(float(value), column.digits or 0)
-        return say.count_of(float(value), whole, digits=column.digits)
+        return say.count_of(float(value), whole, digits=column.digits, alone=how == "n_percent")
     if how == "p":
         return say.p_value(float(value))
     one = _single(column, how)
@@ -195,7 +198,8 @@ def _print(column: Column, how: str, record: Mapping[Any, Any]) -> str:
     shown = one(float(value))
     if column.low is not None and column.high is not None:
         low, high = (_number(record[end]) for end in (column.low, column.high))
-        return say.interval(shown, one(low), one(high))
+        if column.spread is None or not math.isnan(low + high):
+            return say.interval(shown, one(low), one(high))
     if column.spread is not None and how in ("mean", "money"):
         spread = _number(record[column.spread])
         return shown if math.isnan(spread) else f"{shown} ({one(spread)})"

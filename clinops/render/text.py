@@ -83,11 +83,13 @@ def percent(share: float, digits: int = 1, style: NumberStyle = DEFAULT) -> str:
     return text if text == NOT_ESTIMABLE else text + "%"
 
 
-def count_of(part: float, whole: float, style: NumberStyle = DEFAULT, digits: int | None = None) -> str:
-    """Return a count with its denominator and percentage: 45 of 230 is "45/230 (19.6%)"."""
+def count_of(
+    part: float, whole: float, style: NumberStyle = DEFAULT, digits: int | None = None, *, alone: bool = False
+) -> str:
+    """Return a count with its denominator and percentage: 45 of 230 is "45/230 (19.6%)", alone "45 (19.6%)"."""
     if math.isnan(part) or math.isnan(whole):
         return DASH if math.isnan(part) else number(part, 0, style)
-    shown = f"{number(part, 0, style)}/{number(whole, 0, style)}"
+    shown = number(part, 0, style) if alone else f"{number(part, 0, style)}/{number(whole, 0, style)}"
     if whole == 0:
         return shown
     return f"{shown} ({percent(part / whole, percent_digits(whole) if digits is None else digits, style)})"

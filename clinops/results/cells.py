@@ -9,12 +9,14 @@ the smallest other cell of a leaking sum is hidden until nothing does (complemen
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
 SLACK = 1e-6
 
 
@@ -137,24 +139,46 @@ def _components(cells: Cells, seeds: set[int]) -> list[set[int]]:
 
 def leaks(cells: Cells, hidden: set[int], min_cell: int) -> list[int]:
     """Return the hidden cells that a reader can work out, or can be certain are small unannounced."""
-    found = []
+    found: list[int] = []
     for group in _components(cells, hidden):
-        inside = sorted(group & hidden)
-        for cell, (low, high) in zip(inside, _bounds(cells, inside, min_cell), strict=True):
-            whole = math.floor(high + SLACK) - math.ceil(low - SLACK) if math.isfinite(high) else math.inf
-            # A count that stands nowhere may be known to be small (two levels: the other is "<11"), not to be 7.
-            unsaid = cells.printed[cell] and not small(cells.values[cell], min_cell)
-            certain = unsaid and low >= 1 - SLACK and high <= min_cell - 1 + SLACK
-            if whole < 1 or certain:
-                found.append(cell)
+        found += _leaking(cells, sorted(group & hidden), min_cell)
     # What is printed nowhere and is large is nobody's secret: it only carries sums.
     return [c for c in found if cells.printed[c] or small(cells.values[c], min_cell)]
 
 
-def _bounds(cells: Cells, hidden: Sequence[int], min_cell: int) -> list[tuple[float, float]]:
-    """Return the least and the greatest count each hidden cell can have, given all that is shown."""
-    from scipy.optimize import linprog
+def _leaking(cells: Cells, inside: Sequence[int], min_cell: int) -> list[int]:
+    """Return the cells of one component for which all that is shown leaves no second whole count.
 
+    Every solution of a linear programme is a table that a reader must hold possible, so it speaks for all cells at
+    once: the programmes of a cell are solved only while no two tables so far tell it apart.
+    """
+    extreme = _programme(cells, inside, min_cell)
+    low = np.array([cells.values[cell] for cell in inside])
+    high = low.copy()
+    found = []
+    for j, cell in enumerate(inside):
+        for sign in (1, -1):
+            if not _told(cells, cell, low[j], high[j], min_cell):
+                break
+            table, bound = extreme(j, sign)
+            if table is not None:
+                low, high = np.minimum(low, table), np.maximum(high, table)
+            low[j], high[j] = (min(low[j], bound), high[j]) if sign > 0 else (low[j], max(high[j], bound))
+        if _told(cells, cell, low[j], high[j], min_cell):
+            found.append(cell)
+    return found
+
+
+def _told(cells: Cells, cell: int, low: float, high: float, min_cell: int) -> bool:
+    """Tell whether a cell between two bounds can be worked out, or is certain to be small though not said to be."""
+    whole = math.floor(high + SLACK) - math.ceil(low - SLACK) if math.isfinite(high) else math.inf
+    # A count that stands nowhere may be known to be small (two levels: the other is "<11"), not to be 7.
+    unsaid = cells.printed[cell] and not small(cells.values[cell], min_cell)
+    return whole < 1 or (unsaid and low >= 1 - SLACK and high <= min_cell - 1 + SLACK)
+
+
+def _programme(cells: Cells, hidden: Sequence[int], min_cell: int) -> Callable[[int, int], tuple[Floats | None, float]]:
+    """Return what finds the least (sign 1) or the greatest (-1) count of a hidden cell, with the table that has it."""
     position = {cell: j for j, cell in enumerate(hidden)}
     rows, right = [], []
     for terms in cells.sums:
@@ -170,14 +194,19 @@ def _bounds(cells: Cells, hidden: Sequence[int], min_cell: int) -> list[tuple[fl
     limits: list[tuple[float, float | None]] = [
         (1.0, min_cell - 1.0) if cells.printed[c] and small(cells.values[c], min_cell) else (0.0, None) for c in hidden
     ]
-    if not rows:
-        return [(low, math.inf if high is None else high) for low, high in limits]
     system: dict[str, Any] = {"A_eq": np.array(rows), "b_eq": right}
 
-    def extreme(column: int, sign: int) -> float:
+    def extreme(column: int, sign: int) -> tuple[Floats | None, float]:
+        if not rows:
+            low, high = limits[column]
+            return None, low if sign > 0 else (math.inf if high is None else high)
+        from scipy.optimize import linprog
+
         weight = np.zeros(len(hidden))
         weight[column] = sign
         solved = linprog(weight, bounds=limits, **system)
-        return float(sign * solved.fun) if solved.status == 0 else (math.inf if sign < 0 else 0.0)
+        if solved.status != 0:
+            return None, math.inf if sign < 0 else 0.0
+        return solved.x, float(sign * solved.fun)
 
-    return [(extreme(j, 1), extreme(j, -1)) for j in range(len(hidden))]
+    return extreme

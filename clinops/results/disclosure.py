@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", Result, FrontPage)
 
 #: Formats of numbers that are made from counts, where the column does not say what it is ``of``.
-DERIVED = ("fraction", "ratio", "interval", "p", "smd", "percent")
+DERIVED = ("fraction", "ratio", "interval", "p", "smd", "percent", "n_percent")
 DERIVED_NAME = re.compile(
     r"(^|_)(rate|risk|share|percent|proportion|weighted|ratio|difference|estimate|value|low|high|smd|p|error|hazard)"
     r"(_|$)"
@@ -150,6 +150,9 @@ def _exhibit(result: Result) -> Exhibit:
             named.setdefault(column.name, False)
         else:
             named[column.name] = True
+        for part in (column.spread, column.low, column.high):  # no counts, whatever their names say
+            if part is not None:
+                named.setdefault(part, False)
         if column.denominator is not None:
             named[column.denominator] = True
             denominators[column.name] = column.denominator

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 #: How a column prints; `docs/results.md` shows each with an example.
 FORMATS = (
-    "text", "count", "percent", "fraction", "number0", "number1", "number2", "number3", "money",
+    "text", "count", "percent", "n_percent", "fraction", "number0", "number1", "number2", "number3", "money",
     "ratio", "p", "smd", "date", "interval", "mean", "median", "days", "verdict",
 )  # fmt: skip
 
 #: Formats of numbers of persons, records or events: the ones that disclosure control may hide.
-COUNT_FORMATS = ("count", "percent")
+COUNT_FORMATS = ("count", "percent", "n_percent")
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class Column:
     spanner : a header that this column shares with its neighbours of the same spanner.
     of : the count column(s) from which this one could be solved; it is hidden wherever one of them is.
         An empty tuple says that it rests on no count; None leaves it to the format (disclosure.py).
-    denominator : of "percent", the column that the count is a part of: 45/230 (19.6%).
+    denominator : of "percent" and "n_percent", the column that the count is a part of: 45/230 (19.6%), 45 (19.6%).
     spread : of "mean", the column with the standard deviation: 12.1 (3.4).
     low, high : columns with the ends of an interval or of a range ("interval" takes conf_low, conf_high).
     digits : decimals, where the format's own do not suit.
     format_by : a column that names the format for each row, where one table mixes counts and means.
+    digits_by : a column with the decimals for each row, where their scales differ; missing leaves them to the format.
     note : explains the column in a footnote.
     missing : printed for a missing value; where None, "not estimable" for estimates and a dash for the rest.
     """
@@ -62,6 +63,7 @@ class Column:
     high: str | None = None
     digits: int | None = None
     format_by: str | None = None
+    digits_by: str | None = None
     note: str = ""
     missing: str | None = None
 
@@ -151,7 +153,7 @@ class Result:
         object.__setattr__(self, "columns", tuple(self.columns))
         object.__setattr__(self, "notes", tuple(self.notes))
         asked = [part for column in self.columns for part in (*column.fields, *column.parents)]
-        asked += [column.format_by for column in self.columns if column.format_by]
+        asked += [by for column in self.columns for by in (column.format_by, column.digits_by) if by]
         asked += [part for part in (self.group_by, self.label_column) if part]
         for part in asked:
             if part not in self.frame.columns:

@@ -45,6 +45,7 @@ class Exhibit:
     label, groups : the text column that names a row, and those within whose values levels may add up.
     sequence : whether rows follow one another, each what is left of the one before.
     sums : besides those that are found: places that add up to a place, or to a total that follows from elsewhere.
+    said : filled as rows are named.
     """
 
     frame: pd.DataFrame
@@ -54,6 +55,7 @@ class Exhibit:
     groups: tuple[str, ...] = ()
     sequence: bool = False
     sums: tuple[Sum, ...] = ()
+    said: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     @property
     def columns(self) -> list[str]:
@@ -62,12 +64,17 @@ class Exhibit:
 
     def row_name(self, row: int) -> str:
         """What the row is called, lower case."""
-        return "" if self.label is None else str(self.frame[self.label].iloc[row]).strip().lower()
+        return "" if self.label is None else self._said(self.label)[row]
 
     def place_name(self, row: int) -> str:
         """What the row is called, with its groups: the same count elsewhere has the same name."""
-        said = [str(self.frame[g].iloc[row]).strip().lower() for g in self.groups if g != self.label]
-        return " / ".join([*said, self.row_name(row)])
+        return " / ".join([*(self._said(g)[row] for g in self.groups if g != self.label), self.row_name(row)])
+
+    def _said(self, column: str) -> list[str]:
+        """Return a column as it names rows; asked for every count, so made once."""
+        if column not in self.said:
+            self.said[column] = [str(value).strip().lower() for value in self.frame[column].tolist()]
+        return self.said[column]
 
 
 def count_cells(frame: pd.DataFrame, named: dict[str, Any]) -> dict[Place, float]:

@@ -129,18 +129,51 @@ def smd_levels(
     S^- its generalised inverse, so no level need be left out and a level may be absent in one arm. Infinite
     where the arms differ in a direction without variance; NaN where an arm is empty.
     """
-    labels = np.asarray(levels)
-    names, code = np.unique(labels.astype(str) if labels.dtype == object else labels, return_inverse=True)
-    dummies = (code[:, None] == np.arange(len(names))).astype(float)
-    _, arm, w = _inputs(dummies, treated, weights)
-    if not w[arm].sum() or not w[~arm].sum():
+    arm = as_treated(treated)
+    code, k = _codes(np.asarray(levels))
+    _, _, w = _inputs(np.empty((len(code), 0)), arm, weights)
+    place = 2 * code + ~arm
+    counts, weighted = (np.bincount(place, each, minlength=2 * k).reshape(k, 2) for each in (None, w))
+    return smd_of_counts(counts, None if weights is None else weighted)
+
+
+def smd_of_counts(counts: ArrayLike, weighted: ArrayLike | None = None) -> float:
+    """Return the standardised difference of two groups from their (levels, 2) counts (Yang and Dalton 2012).
+
+    Parameters
+    ----------
+    counts : persons at each level in either group; those without a value left out, or a level of their own.
+    weighted : (levels, 2) sums of weights, from which the proportions are then taken; the covariance stays that of
+        the counts.
+
+    Returns
+    -------
+    As `smd_levels`: never negative, infinite where the groups differ in a direction without variance, NaN where one
+    is empty.
+    """
+    table = np.asarray(counts, dtype=float)
+    mass = table if weighted is None else np.asarray(weighted, dtype=float)
+    if table.ndim != 2 or table.shape[1] != 2 or mass.shape != table.shape:
+        raise DataError(f"counts has shape {table.shape} and weighted {mass.shape}; both must be (levels, 2).")
+    if not (mass.sum(axis=0) > 0).all():
         return float("nan")
-    gap = np.average(dummies[arm], axis=0, weights=w[arm]) - np.average(dummies[~arm], axis=0, weights=w[~arm])
-    spread = (_multinomial(dummies[arm].mean(axis=0)) + _multinomial(dummies[~arm].mean(axis=0))) / 2
+    gap = mass[:, 0] / mass[:, 0].sum() - mass[:, 1] / mass[:, 1].sum()
+    share = table / table.sum(axis=0)
+    spread = (_multinomial(share[:, 0]) + _multinomial(share[:, 1])) / 2
     inverse = np.linalg.pinv(spread, rcond=1e-10, hermitian=True)
     if np.abs(spread @ inverse @ gap - gap).max() > 1e-8:
         return float("inf")
     return float(np.sqrt(max(gap @ inverse @ gap, 0.0)))
+
+
+def smd_of_moments(mean: ArrayLike, mean_0: ArrayLike, variance: ArrayLike, variance_0: ArrayLike) -> Floats:
+    """Return (k,) standardised differences of two groups from their means and variances.
+
+    The divisor is the root of the mean of the two variances ("pooled" of `balance`); give those before weighting.
+    +-inf where it is 0 and the means differ, NaN where the means are equal too or one is missing.
+    """
+    one, zero, v, v_0 = (np.atleast_1d(np.asarray(x, dtype=float)) for x in (mean, mean_0, variance, variance_0))
+    return _standardise(one - zero, np.sqrt((v + v_0) / 2), np.maximum(np.abs(one), np.abs(zero)))
 
 
 @dataclass(frozen=True)
@@ -233,6 +266,16 @@ def _divide(top: Floats, bottom: Floats) -> Floats:
 
 def _multinomial(share: Floats) -> Floats:
     return np.diag(share) - np.outer(share, share)
+
+
+def _codes(labels: NDArray[np.generic]) -> tuple[Ints, int]:
+    """Number the labels, equal ones alike; of text by its hash, since sorting a million strings takes seconds."""
+    if labels.dtype.kind not in "OUS":
+        names, code = np.unique(labels, return_inverse=True)
+        return code.astype(np.int64), len(names)
+    said = list(map(str, labels.tolist()))
+    place = {name: at for at, name in enumerate(sorted(set(said)))}
+    return np.fromiter(map(place.__getitem__, said), np.int64, len(said)), len(place)
 
 
 def _ecdf_column(x: Floats, arm: NDArray[np.bool_], w: Floats) -> tuple[float, float]:

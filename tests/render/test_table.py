@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinops.errors import DefinitionError
 from clinops.render.exhibit import front_to_html, front_to_text, to_html, to_text
 from clinops.render.table import layout
 from clinops.render.table import to_html as table_html
@@ -127,6 +128,21 @@ def test_one_column_may_hold_counts_and_means() -> None:
     column = Column("value", "Offered", "mean", spread="sd", denominator="known", format_by="how")
     table = layout(Result("t", "T", frame, (Column("covariate", "Covariate"), column)))
     assert [row.cells[0].text for row in table.groups[0].rows] == ["50.0 (10.1)", "45/230 (19.6%)"]
+
+
+def test_one_column_may_hold_means_medians_and_parts_each_with_its_decimals() -> None:
+    frame = pd.DataFrame({
+        "row": ["Age", "Creatinine", "Stay", "Female"], "how": ["mean", "mean", "median", "n_percent"],
+        "value": [50.04, 0.912, 4, 45], "sd": [10.1, 0.204, np.nan, np.nan], "low": [np.nan, np.nan, 2, np.nan],
+        "high": [np.nan, np.nan, 9, np.nan], "known": [230, 230, 230, 230], "digits": [1, 2, np.nan, np.nan],
+    })  # fmt: skip
+    column = Column("value", "Offered", "mean", spread="sd", low="low", high="high", denominator="known",
+                    format_by="how", digits_by="digits")  # fmt: skip
+    table = layout(Result("t", "T", frame, (Column("row", "Row"), column)))
+    found = [row.cells[0].text for row in table.groups[0].rows]
+    assert found == ["50.0 (10.1)", "0.91 (0.20)", "4.0 (2.0 to 9.0)", "45 (19.6%)"]
+    with pytest.raises(DefinitionError, match="digits_of"):
+        Result("t", "T", frame, (Column("value", "Value", digits_by="digits_of"),))
 
 
 def test_the_same_result_twice_is_the_same_html() -> None:

@@ -86,6 +86,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, float], str]] = {
     "text": ("Offered", {}, ""),
     "count": (1234, {}, ""),
     "percent": (45, {"denominator": 230}, ""),
+    "n_percent": (45, {"denominator": 230}, ""),
     "fraction": (0.196, {}, ""),
     "number0": (1234.0, {}, ""),
     "number1": (-1234.5, {}, ""),

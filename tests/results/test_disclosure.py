@@ -50,6 +50,21 @@ def test_what_its_maker_has_hidden_prints_as_hidden_with_what_is_made_of_it() ->
     assert "hidden: not shown" in safe.notes[-1] and "40" not in str(safe)
 
 
+def test_a_spread_or_an_end_of_an_interval_is_no_count_whatever_it_is_called() -> None:
+    frame = pd.DataFrame({"measure": ["Stay"], "stay": [4.0], "low_patients": [2.0], "high_patients": [9.0]})
+    columns = (
+        Column("measure", "Outcome"),
+        Column("stay", "Median", "median", low="low_patients", high="high_patients"),
+    )
+    assert protect(Result("stay", "Stay", frame, columns)).hidden == ()
+
+
+def test_a_count_that_prints_with_its_percentage_alone_is_hidden_as_well() -> None:
+    made = events([("a", 7, 100), ("b", 93, 100)])
+    columns = (Column("measure", "Outcome"), Column("events", "Events", "n_percent", denominator="n"))
+    assert printed(protect(made.with_(columns=columns)), "events") == ["<11", "hidden"]
+
+
 @pytest.mark.parametrize(("count", "shown"), [(1, "<11"), (10, "<11"), (11, "11")])
 def test_the_limits_of_small(count: int, shown: str) -> None:
     assert printed(protect(events([("a", count, 1000)])), "events") == [shown]

@@ -6,6 +6,7 @@ import numpy as np
 
 from clinops.analyse.trial.estimates import Row, adjustment, events, fitted, noted
 from clinops.analyse.trial.read import TrialData
+from clinops.stats.balance import smd_of_moments
 from clinops.stats.glm import Floats
 from clinops.stats.linear import JointTest, joint_test, linear, weighted_mean_sd
 
@@ -83,9 +84,8 @@ def baseline_rows(data: TrialData) -> list[Row]:
             continue
         cluster = data.labels_of(used, data.cluster)
         fit = linear(data.offer[used, None], y[used], weights=w[used], cluster=cluster, interval=plan.interval)
-        pooled = np.sqrt((row["sd_exposed"] ** 2 + row["sd_comparator"] ** 2) / 2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            row["smd"] = float(np.divide(row["value_exposed"] - row["value_comparator"], pooled))
+        spread = row["sd_exposed"] ** 2, row["sd_comparator"] ** 2
+        row["smd"] = float(smd_of_moments(row["value_exposed"], row["value_comparator"], *spread)[0])
         rows.append(row | fitted(fit))
     return rows
 

@@ -1,0 +1,1 @@
+"""Table 1 of anybody's frame: characteristics by group, with standardised differences."""
