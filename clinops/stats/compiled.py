@@ -33,11 +33,16 @@ def worth_it(rows: int) -> bool:
     return rows >= ENOUGH_ROWS and _available()
 
 
-def jit(loop: Callable[..., Any]) -> Any:
+def jit(loop: Callable[..., Any], inline: str = "never") -> Any:
     """Compile a loop when it is first called; kept on disk where a folder can be written."""
     import numba
 
     try:
-        return numba.njit(cache=True, nogil=True)(loop)
+        return numba.njit(cache=True, nogil=True, inline=inline)(loop)
     except RuntimeError:  # numba found no folder that it may write: compile for this process only
-        return numba.njit(nogil=True)(loop)
+        return numba.njit(nogil=True, inline=inline)(loop)
+
+
+def inlined(part: Callable[..., Any]) -> Any:
+    """Compile a part of a loop into those that use it: a call would count references to its arrays at every row."""
+    return jit(part, inline="always")

@@ -44,7 +44,7 @@ class Columns:
         centre, spread = np.zeros(p), np.zeros(p)
         if len(live):
             centre = np.einsum("ij,i->j", live, every(1.0, len(live))) / len(live)
-            for some in blocks(len(live)):
+            for some in blocks(len(live), p):
                 away = live[some] - centre
                 spread += np.einsum("ij,ij->j", away, away)
             spread = np.sqrt(spread / len(live))
@@ -59,7 +59,7 @@ class Columns:
     def scaled(self, x: Floats) -> Floats:
         """Centred and scaled, row by row in memory whatever the order of `x`: (n, p)."""
         out = np.empty(x.shape)
-        for some in blocks(len(x)):
+        for some in blocks(*x.shape):
             np.subtract(x[some], self.centre, out=out[some])
             out[some] /= self.scale
         return out

@@ -99,21 +99,29 @@ class PartialLikelihood:
             return status != DIGITS_LOST, None
         value = float(own @ beta) - float(np.sum(self.mass * np.log(left)))
         if len(offset):
-            value += float(np.sum(self.own_weight * self.offset))
+            value += float(np.sum(self.own_weight * self.offset))  # of the rows as they came
         return True, State(self, beta, value, found)
 
     @cached_property
     def _packed(self) -> tuple[Any, ...]:
-        """Arrays of the compiled pass; rows in order of time where a table of the moments would not fit the cache."""
+        """Arrays of the compiled pass; rows in order of time where a table of the moments would not fit the cache.
+
+        With late entry those at risk at no moment are left out: they are in no sum.
+        """
         sets, rows, none = self.sets, self.rows, np.zeros(0)
+        late = bool(sets.first.any())
         in_order = sets.m * (self.x.shape[1] + 1) > MOST_CACHED
         order = np.argsort(sets.last) if in_order else None
+        if late and (idle := sets.first >= sets.last).any():
+            order = np.flatnonzero(~idle) if order is None else order[~idle[order]]
+        shared = self.efron and bool((self.tied > 1).any())
+        tied_at = np.where(np.append(self.tied > 1, False)[sets.moment_of], sets.moment_of, sets.m) if shared else none
 
         def packed(values: NDArray[Any], kind: type) -> NDArray[Any]:
             return np.ascontiguousarray(values if order is None or not len(values) else values.take(order, 0), kind)
 
         per_row = (self.x, self.offset if self.offset.any() else none, none if rows.plain else rows.weight)
-        places = (sets.first if sets.first.any() else none, sets.last, sets.moment_of)
+        places = (sets.first if late else none, sets.last, tied_at)
         return (
             *(packed(values, np.float64) for values in per_row), np.einsum("ij,i->j", self.x, self.own_weight),
             *(packed(values, np.int32) for values in places),

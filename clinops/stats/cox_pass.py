@@ -1,9 +1,11 @@
 """The derivatives of the Cox partial likelihood in two sweeps over the rows, compiled.
 
 The twin of `cox_likelihood.State`, for ordinary risk sets: there each sum over risk sets is an array, here it is a
-running total. Arrays, for n rows, q covariates and m moments: x (n, q); risk (n,) weight times exp(predictor); first
-(n,) or empty (everybody at risk from the start); last, moment_of (n,) as of RiskSets; stratum, tied, mass (m,) of the
-moments, rows with an event and their weight. Tables have a row a moment, and the columns (1, x) summed by risk.
+running total. Arrays, for n rows, each at risk at some moment if entry is late, q covariates and m moments: x (n, q);
+risk (n,) weight times exp(predictor); first (n,) or empty (everybody at risk from the start), last (n,) as of RiskSets;
+tied_at (n,) the moment at which a row has its event together with others, else m, where nothing is read; stratum, tied,
+mass (m,) of the moments, rows with an event and their weight. Tables have a row a moment, and the columns (1, x) summed
+by risk. Loops have no branch on a single row, which would be mispredicted at every other one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clinops.stats.compiled import jit
+from clinops.stats.compiled import inlined, jit
 
 OK, NOBODY_LEFT, DIGITS_LOST = 0, 1, 2
 MOST_PASSED = 1e8
@@ -22,27 +24,27 @@ BLOCK = 512
 
 @jit
 def slope(
-    x: Any, risk: Any, first: Any, last: Any, moment_of: Any, stratum: Any, tied: Any, mass: Any, efron: bool,
+    x: Any, risk: Any, first: Any, last: Any, tied_at: Any, stratum: Any, tied: Any, mass: Any, efron: bool,
     in_order: bool, left: Any, gradient: Any, information: Any,
 ) -> Any:  # fmt: skip
     """Take from `gradient` (q,), which holds the events' own part, and add to `information` (q, q); return a status.
 
-    in_order : rows are sorted by `last`, so that those who leave are met one after another and need no table.
-    left : (turns,) filled with the risk of those left in each turn.
+    tied_at : empty where no turns are shared. in_order : rows are sorted by `last`, so that those who leave are met one
+    after another and need no table. left : (turns,) filled with the risk of those left in each turn.
     """
     q = x.shape[1]
     m = len(tied)
     leaving = np.zeros((1 if in_order else m + 1, q + 1))
     entering = np.zeros((m + 1 if len(first) else 1, q + 1))
-    events = np.zeros((m, q + 1))
-    _tabulate(x, risk, first, last, moment_of, tied, efron, in_order, leaving, entering, events)
-    hazard, spared = np.zeros(m), np.zeros(m)
+    events = np.zeros((m + 1, q + 1))
+    _tabulate(x, risk, first, last, tied_at, in_order, leaving, entering, events)
+    hazard, spared = np.zeros(m), np.zeros(m + 1)
     status, most = _backwards(
         x, risk, first, last, stratum, tied, mass, efron, in_order, leaving, entering, events, hazard, spared, left,
         gradient, information,
     )  # fmt: skip
     if status == OK:
-        most = max(most, _forwards(x, risk, first, last, moment_of, stratum, hazard, spared, information))
+        most = max(most, _forwards(x, risk, first, last, tied_at, stratum, hazard, spared, information))
         status = DIGITS_LOST if most > MOST_PASSED else OK
     for j in range(q):
         for h in range(j):
@@ -52,24 +54,22 @@ def slope(
 
 @jit
 def _tabulate(
-    x: Any, risk: Any, first: Any, last: Any, moment_of: Any, tied: Any, efron: bool, in_order: bool, leaving: Any,
-    entering: Any, events: Any,
-) -> None:  # fmt: skip
+    x: Any, risk: Any, first: Any, last: Any, tied_at: Any, in_order: bool, leaving: Any, entering: Any, events: Any
+) -> None:
     """Sums of those who leave before each moment, who enter after it, and, where several are tied, of the tied."""
-    late = len(first) > 0
+    late, ties = len(first) > 0, len(tied_at) > 0
+    if in_order and not late and not ties:
+        return
     for i in range(len(risk)):
-        if late and first[i] >= last[i]:  # at risk at no moment
-            continue
         if not in_order:
             _add(leaving, last[i], risk[i], x, i)
         if late:
             _add(entering, first[i], risk[i], x, i)
-        k = moment_of[i]
-        if efron and k >= 0 and tied[k] > 1:
-            _add(events, k, risk[i], x, i)
+        if ties:
+            _add(events, tied_at[i], risk[i], x, i)
 
 
-@jit
+@inlined
 def _add(table: Any, k: int, r: float, x: Any, i: int) -> None:
     table[k, 0] += r
     for j in range(x.shape[1]):
@@ -97,8 +97,7 @@ def _backwards(
             passed[:] = 0.0
             gone[:] = 0.0
         while in_order and row >= 0 and last[row] > k:
-            if not late or first[row] < last[row]:
-                _add(passed, 0, risk[row], x, row)
+            _add(passed, 0, risk[row], x, row)
             row -= 1
         for j in range(q + 1):
             if not in_order:
@@ -134,7 +133,7 @@ def _backwards(
     return OK, most
 
 
-@jit
+@inlined
 def _turns(total: float, own: float, mass: float, left: Any) -> Any:
     """Fill `left`, s, with what is left in each turn of a moment, h the share of the tied that is gone by then.
 
@@ -160,34 +159,33 @@ def _turns(total: float, own: float, mass: float, left: Any) -> Any:
 
 @jit
 def _forwards(
-    x: Any, risk: Any, first: Any, last: Any, moment_of: Any, stratum: Any, hazard: Any, spared: Any, information: Any
+    x: Any, risk: Any, first: Any, last: Any, tied_at: Any, stratum: Any, hazard: Any, spared: Any, information: Any
 ) -> Any:
     """Add the rows' second moments, each times the hazard it was exposed to, by blocks that stay in the cache.
 
     Returns the factor by which running totals of the hazard were more than what was exposed to.
     """
     n, q = x.shape
-    late = len(first) > 0
-    before, upto = np.zeros(len(hazard) + 1), np.zeros(len(hazard))
+    late, ties = len(first) > 0, len(tied_at) > 0
+    before, upto = np.zeros(len(hazard) + 1), np.zeros(len(hazard) + 1)  # of moment k: at k, and at k + 1
     for k in range(len(hazard)):
         if k > 0 and stratum[k] == stratum[k - 1]:
-            before[k] = upto[k - 1]
-        upto[k] = before[k] + hazard[k]
+            before[k] = upto[k]
+        upto[k + 1] = before[k] + hazard[k]
     scaled = np.empty((BLOCK, q))
     whole = met = 0.0
     for begin in range(0, n, BLOCK):
         end = min(n, begin + BLOCK)
         for i in range(begin, end):
-            reach = 0.0
-            if last[i] > (first[i] if late else 0):
-                reach = upto[last[i] - 1]
+            reach = upto[last[i]]
+            if late:
                 whole += risk[i] * reach
-                if late:
-                    reach -= before[first[i]]
+                reach -= before[first[i]]
                 met += risk[i] * reach
-            if moment_of[i] >= 0:
-                reach -= spared[moment_of[i]]
+            if ties:
+                reach -= spared[tied_at[i]]
+            each = risk[i] * reach
             for j in range(q):
-                scaled[i - begin, j] = risk[i] * reach * x[i, j]
+                scaled[i - begin, j] = each * x[i, j]
         information += scaled[: end - begin].T @ x[begin:end]
     return whole / met if met > 0.0 else 1.0

@@ -169,12 +169,13 @@ def _tie_times(start: Floats, stop: Floats) -> tuple[Floats, Floats]:
 
 
 _BLOCK = 1 << 15
-"""Rows looked at together where a temporary array as long as the data would cost more than the look itself."""
+"""Numbers looked at together where a temporary array as long as the data would cost more than the look itself."""
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """Slices that cover n rows, each small enough to stay in the processor's cache."""
-    return (slice(begin, begin + _BLOCK) for begin in range(0, n, _BLOCK))
+def blocks(n: int, width: int = 1) -> Iterator[slice]:
+    """Slices that cover n rows of so many numbers, each small enough to stay in the processor's cache."""
+    size = max(_BLOCK // max(width, 1), 1)
+    return (slice(begin, begin + size) for begin in range(0, n, size))
 
 
 def _whole(times: Floats) -> bool:
