@@ -12,6 +12,8 @@ from statistics import median
 from typing import Any
 
 ROUNDS = 5
+TURN = 0.2
+"""Seconds that a turn lasts where one run is shorter."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,29 @@ def versus(
 ) -> float:
     """Print the median seconds of both over alternating rounds (after one that is not counted) and their ratio.
 
-    `n` is printed as the size; a ratio above 1 says how many times longer the peer took. A single round has none
-    before it that is not counted: the caller has run both once, to check that they agree. Returns our seconds.
+    `n` is printed as the size; a ratio above 1 says how many times longer the peer took. Within a round each is run as
+    often as fits a fifth of a second (once at least) and averaged: after the other one's turn the first run finds cold
+    caches, which would say more of the turn than of the work. A single round has none before it that is not counted:
+    the caller has run both once, to check that they agree. Returns our seconds.
     """
     took: tuple[list[float], list[float]] = ([], [])
     for at in range(rounds + (rounds > 1)):
         for spent, run in zip(took, (ours, peer), strict=True):
-            start = time.perf_counter()
-            found = run()
-            seconds = time.perf_counter() - start
+            seconds = [_seconds(run)]
+            while sum(seconds) + seconds[0] < TURN:
+                seconds.append(_seconds(run))
             if at or rounds == 1:
-                spent.append(found.seconds if isinstance(found, Clocked) else seconds)
+                spent.append(sum(seconds) / len(seconds))
     mine, theirs = (median(spent) for spent in took)
     print(f"| {what} | {n:,} | {mine:.4f} | {theirs:.4f} | {theirs / mine:.1f} | {name} |", flush=True)
     return mine
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    found = run()
+    spent = time.perf_counter() - start
+    return found.seconds if isinstance(found, Clocked) else spent
 
 
 def exponent(what: str, seconds: dict[int, float]) -> None:

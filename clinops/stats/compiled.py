@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 ENOUGH_ROWS = 5_000
 """Below this, importing numba (0.3 s, once) costs more than is gained."""
@@ -33,7 +33,7 @@ def worth_it(rows: int) -> bool:
     return rows >= ENOUGH_ROWS and _available()
 
 
-def jit(loop: Callable[..., Any], inline: str = "never") -> Any:
+def jit(loop: Callable[..., Any], inline: Literal["never", "always"] = "never") -> Any:
     """Compile a loop when it is first called; kept on disk where a folder can be written."""
     import numba
 

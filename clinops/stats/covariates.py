@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import DataError
-from clinops.stats.risk_sets import Bools, Floats, Spells, blocks, every
+from clinops.stats.risk_sets import Bools, Floats, Spells, blocks
 
 
 def design_matrix(X: ArrayLike, rows: Spells) -> Floats:
@@ -36,33 +36,13 @@ class Columns:
     endless: Floats
     settled: bool = True
 
-    @staticmethod
-    def of(design: Floats, rows: Spells) -> Columns:
-        """Centre and scale by mean and standard deviation of the rows that have a weight."""
-        p = design.shape[1]
-        live = design if rows.plain else design[rows.weight > 0]
-        centre, spread = np.zeros(p), np.zeros(p)
-        if len(live):
-            centre = np.einsum("ij,i->j", live, every(1.0, len(live))) / len(live)
-            for some in blocks(len(live), p):
-                away = live[some] - centre
-                spread += np.einsum("ij,ij->j", away, away)
-            spread = np.sqrt(spread / len(live))
-        varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
-        return Columns(centre, np.where(varies, spread, 1.0), np.ones(p, dtype=bool), np.zeros(p))
-
     @property
     def finite(self) -> Bools:
         """Columns with an estimate that is a number; none if the search did not end."""
         return self.used & (self.endless == 0) & self.settled
 
     def scaled(self, x: Floats) -> Floats:
-        """Centred and scaled, row by row in memory whatever the order of `x`: (n, p)."""
-        out = np.empty(x.shape)
-        for some in blocks(*x.shape):
-            np.subtract(x[some], self.centre, out=out[some])
-            out[some] /= self.scale
-        return out
+        return np.asarray((x - self.centre) / self.scale, dtype=np.float64)
 
     def raw(self, beta: Floats) -> Floats:
         """Coefficients of the used columns, as all p on the scale given; 0 for the columns left out."""
@@ -83,3 +63,28 @@ class Columns:
 
     def to_scaled(self, covariance: Floats) -> Floats:
         return covariance * np.outer(self.scale, self.scale)
+
+
+def standardised(design: Floats, rows: Spells) -> tuple[Columns, Floats]:
+    """Centre and scale by mean and standard deviation of the rows that have a weight.
+
+    Returns
+    -------
+    How, and (n, p) the result, row by row in memory whatever the order of `design`.
+    """
+    n, p = design.shape
+    plain = rows.plain
+    live = np.ones(n) if plain else (rows.weight > 0).astype(np.float64)
+    total = max(float(live.sum()), 1.0)
+    centre, squares, out = np.einsum("ij,i->j", design, live) / total, np.zeros(p), np.empty((n, p))
+    for some in blocks(n, p):
+        np.subtract(design[some], centre, out=out[some])
+        counted = out[some] if plain else out[some] * live[some, None]
+        squares += np.einsum("ij,ij->j", counted, counted)
+    spread = np.sqrt(squares / total)
+    varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
+    columns = Columns(centre, np.where(varies, spread, 1.0), np.ones(p, dtype=bool), np.zeros(p))
+    inverse = 1 / columns.scale
+    for some in blocks(n, p):
+        out[some] *= inverse
+    return columns, out

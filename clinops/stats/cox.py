@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, ParameterError, unknown
-from clinops.stats.covariates import Columns, design_matrix
+from clinops.stats.covariates import Columns, design_matrix, standardised
 from clinops.stats.cox_likelihood import (
     Maximum,
     PartialLikelihood,
@@ -294,8 +294,8 @@ def cox(
         raise DataError(
             f"start has the shape {begin.shape}; it must have one value for each of {design.shape[1]} columns."
         )
-    columns = Columns.of(design, rows)
-    likelihood = partial_likelihood(rows, columns.scaled(design), efron=ties == "efron")
+    columns, scaled = standardised(design, rows)
+    likelihood = partial_likelihood(rows, scaled, efron=ties == "efron")
     null = likelihood.at(np.zeros(design.shape[1]))
     assert null is not None, "at zero every predictor is zero"
     columns = replace(columns, used=identified(null.information(), float(likelihood.mass.sum())))

@@ -36,7 +36,7 @@ def slope(
     m = len(tied)
     leaving = np.zeros((1 if in_order else m + 1, q + 1))
     entering = np.zeros((m + 1 if len(first) else 1, q + 1))
-    events = np.zeros((m + 1, q + 1))
+    events = np.zeros((m + 1 if len(tied_at) else 1, q + 1))
     _tabulate(x, risk, first, last, tied_at, in_order, leaving, entering, events)
     hazard, spared = np.zeros(m), np.zeros(m + 1)
     status, most = _backwards(
@@ -88,8 +88,9 @@ def _backwards(
     """
     q = x.shape[1]
     late = len(first) > 0
-    passed, gone, total = np.zeros((1, q + 1)), np.zeros(q + 1), np.zeros(q + 1)
-    untied, filled = np.empty((BLOCK, q)), 0
+    passed, gone, here = np.zeros((1, q + 1)), np.zeros(q + 1), np.zeros((1, q + 1))
+    total = here[0] if late else passed[0]
+    untied, roots, filled = np.empty((BLOCK, q)), np.empty(BLOCK), 0
     row, place, most = len(risk) - 1, len(left), 1.0
     for k in range(len(tied) - 1, -1, -1):
         fresh = k < len(tied) - 1 and stratum[k] != stratum[k + 1]
@@ -99,37 +100,48 @@ def _backwards(
         while in_order and row >= 0 and last[row] > k:
             _add(passed, 0, risk[row], x, row)
             row -= 1
-        for j in range(q + 1):
-            if not in_order:
+        if not in_order:
+            for j in range(q + 1):
                 passed[0, j] += leaving[k + 1, j]
-            if late and not fresh:
-                gone[j] += entering[k + 1, j]
-            total[j] = passed[0, j] - gone[j]
+        if late:
+            if not fresh:
+                for j in range(q + 1):
+                    gone[j] += entering[k + 1, j]
+            for j in range(q + 1):
+                total[j] = passed[0, j] - gone[j]
         if not total[0] > 0.0:
             return (DIGITS_LOST if late else NOBODY_LEFT), most
-        most = max(most, passed[0, 0] / total[0])
+        if late:
+            most = max(most, passed[0, 0] / total[0])
         turns = tied[k] if efron else 1
         place -= turns
+        if turns == 1:
+            left[place] = total[0]
+            inverse = 1.0 / total[0]
+            hazard[k] = mass[k] * inverse
+            roots[filled] = np.sqrt(mass[k])
+            root = roots[filled] * inverse
+            for j in range(q):
+                untied[filled, j] = root * total[j + 1]
+            filled += 1
+            if filled == BLOCK:
+                gradient -= roots @ untied
+                information -= untied.T @ untied
+                filled = 0
+            continue
         fine, a, b, c, d, e = _turns(total[0], events[k, 0], mass[k], left[place : place + turns])
         if not fine:
             return NOBODY_LEFT, most
         hazard[k], spared[k] = a, b
         for j in range(q):
             gradient[j] -= a * total[j + 1] - b * events[k, j + 1]
-        if turns > 1:
-            for j in range(q):
-                plain = c * total[j + 1] - d * events[k, j + 1]
-                own = e * events[k, j + 1] - d * total[j + 1]
-                for h in range(j + 1):
-                    information[j, h] -= plain * total[h + 1] + own * events[k, h + 1]
-            continue
-        for j in range(q):
-            untied[filled, j] = np.sqrt(c) * total[j + 1]
-        filled += 1
-        if filled == BLOCK:
-            information -= untied.T @ untied
-            filled = 0
-    information -= untied[:filled].T @ untied[:filled]
+            plain = c * total[j + 1] - d * events[k, j + 1]
+            own = e * events[k, j + 1] - d * total[j + 1]
+            for h in range(j + 1):
+                information[j, h] -= plain * total[h + 1] + own * events[k, h + 1]
+    if filled:
+        gradient -= roots[:filled] @ untied[:filled]
+        information -= untied[:filled].T @ untied[:filled]
     return OK, most
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, ParameterError, unknown
 from clinops.stats.causes import cause_codes
-from clinops.stats.covariates import Columns, design_matrix
+from clinops.stats.covariates import Columns, design_matrix, standardised
 from clinops.stats.cox import CoxFit, cox
 from clinops.stats.cox_likelihood import Maximum, State, identified, maximise, partial_likelihood
 from clinops.stats.normal import chi2_tail, z_value
@@ -144,8 +144,8 @@ def fine_gray(
         raise ParameterError(unknown("tie rule", ties, ("efron", "breslow")))
     rows, codes, chance = _prepared(exit, cause, of, entry, weights, cluster, censoring)
     design = design_matrix(X, rows)
-    columns = Columns.of(design, rows)
-    likelihood = partial_likelihood(rows, columns.scaled(design), efron=ties == "efron")
+    columns, scaled = standardised(design, rows)
+    likelihood = partial_likelihood(rows, scaled, efron=ties == "efron")
     sets = subdistribution_sets(likelihood.rows, codes, of, chance)
     likelihood = replace(likelihood, sets=sets)
     at_zero = likelihood.at(np.zeros(design.shape[1]))

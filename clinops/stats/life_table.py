@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinops.stats.risk_sets import Bools, Floats, Ints, Spells, alike, ranked
+from clinops.stats.risk_sets import Bools, Floats, Ints, Spells, alike
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ def life_table(rows: Spells, label: Ints, kinds: int) -> LifeTable:
     """Count checked rows without strata; `label` (n,) is 0 without an event, else the kind 1..`kinds`."""
     if not rows.plain:
         return _weighted(rows, label, kinds)
-    clock, place = ranked(rows.exit)
-    place *= kinds + 1
+    clock = rows.places.time
+    place = rows.places.exit * (kinds + 1)
     place += label
     table = np.bincount(place, minlength=len(clock) * (kinds + 1)).reshape(len(clock), kinds + 1)
     ended = table.sum(axis=1)

@@ -7,7 +7,7 @@ entry < t <= exit, so deaths precede censorings at equal times and someone who e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,12 +26,25 @@ _ROOM = 4
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """A clock, times in order that include all of some rows; each exit's place on it, and each entry's.
+
+    time : (k,). exit, entry : (n,); entry is None where all enter at one time, before any row ends.
+    """
+
+    time: Floats
+    exit: Ints
+    entry: Ints | None
+
+
+@dataclass(frozen=True)
 class Spells:
     """Checked rows of follow-up, n of them kept, in the order given.
 
     entry, exit : (n,) on one clock, entry < exit. event : (n,) True where the spell ends in the event.
     weight : (n,) non-negative. stratum : (n,) codes 0..k-1. cluster : (n,) codes, or None. kept : (rows given,)
-    False for the rows set aside because entry = exit.
+    False for the rows set aside because entry = exit. ranks : places of the times in order, where they were sorted for
+    the check; see `places`.
     """
 
     entry: Floats
@@ -41,6 +54,7 @@ class Spells:
     stratum: Ints
     cluster: Ints | None
     kept: Bools
+    ranks: Ranks | None = field(default=None, repr=False, compare=False)
 
     @property
     def n(self) -> int:
@@ -55,6 +69,15 @@ class Spells:
     def plain(self) -> bool:
         """Whether every row counts as one."""
         return bool(self.weight[0] == 1) if self.n and alike(self.weight) else bool((self.weight == 1).all())
+
+    @cached_property
+    def places(self) -> Ranks:
+        """Places of the times in order: sorted once, for every index that is made of these rows."""
+        if self.ranks is not None:
+            return self.ranks
+        together = alike(self.entry)
+        time, place = _ranked(self.exit if together else np.concatenate([self.exit, self.entry]))
+        return Ranks(time, place[: self.n], None if together else place[self.n :])
 
     @cached_property
     def exits(self) -> RiskSets:
@@ -88,7 +111,7 @@ def spells(
     weight = every(1.0, n) if weights is None else _numbers("weights", weights, n)
     if weights is not None and (weight < 0).any():
         raise DataError(f"{int((weight < 0).sum())} weights are negative; a weight is zero or more.")
-    start, stop = _tie_times(start, stop)
+    start, stop, ranks = _tie_times(start, stop)
     if (start > stop).any():
         row = int(np.flatnonzero(start > stop)[0])
         raise DataError(
@@ -99,7 +122,7 @@ def spells(
     groups = None if cluster is None else _codes("cluster", cluster, n)
     kept = start < stop
     if kept.all():
-        return Spells(start, stop, happened, weight, codes, groups, every(True, n))
+        return Spells(start, stop, happened, weight, codes, groups, every(True, n), ranks)
     groups = None if groups is None else groups[kept]
     return Spells(start[kept], stop[kept], happened[kept], weight[kept], codes[kept], groups, kept)
 
@@ -150,10 +173,10 @@ def _codes(name: str, values: ArrayLike, length: int) -> Ints:
     return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _tie_times(start: Floats, stop: Floats) -> tuple[Floats, Floats]:
-    """Make times equal that differ by rounding only; whole numbers (days) are left as they are."""
+def _tie_times(start: Floats, stop: Floats) -> tuple[Floats, Floats, Ranks | None]:
+    """Make times equal that differ by rounding only; whole numbers (days) are left as they are, and not sorted."""
     if _whole(start) and _whole(stop):
-        return start, stop
+        return start, stop, None
     together = alike(start)
     both = np.concatenate([start[:1] if together else start, stop])
     order = np.argsort(both)
@@ -161,11 +184,14 @@ def _tie_times(start: Floats, stop: Floats) -> tuple[Floats, Floats]:
     gaps = np.diff(rising)
     limit = TIE_TOLERANCE * np.abs(rising[np.append(True, gaps > 0)]).mean()
     apart = np.append(True, gaps > limit)
-    if not (~apart[1:] & (gaps > 0)).any():
-        return start, stop
-    both[order] = rising[apart][np.cumsum(apart) - 1]
+    clock = np.asarray(rising[apart], dtype=np.float64)
+    place = np.empty(len(both), dtype=np.int64)
+    place[order] = np.cumsum(apart) - 1
     entries = len(both) - len(stop)
-    return (every(both[0], len(stop)) if together else both[:entries]), both[entries:]
+    ranks = Ranks(clock, place[entries:], None if together else place[:entries])
+    if not (~apart[1:] & (gaps > 0)).any():
+        return start, stop, ranks
+    return every(clock[place[0]], len(stop)) if together else clock[place[:entries]], clock[ranks.exit], ranks
 
 
 _BLOCK = 1 << 15
@@ -309,23 +335,27 @@ def _sum_by(index: Ints, values: Floats, size: int) -> Floats:
 def risk_sets(rows: Spells, *, every_exit: bool = False) -> RiskSets:
     """Index the risk sets of checked rows at their event times (or, with `every_exit`, at every time a row ends)."""
     one_stratum = alike(rows.stratum)
-    together = one_stratum and alike(rows.entry)  # then everybody is at risk from the first moment on
-    clock, place = ranked(rows.exit if together else np.concatenate([rows.exit, rows.entry]))
-    size = np.int64(max(len(clock), 1))
+    at = rows.places
+    size = np.int64(max(len(at.time), 1))
 
     def key(places: Ints) -> Ints:
         return places if one_stratum else rows.stratum * size + places
 
-    ends = key(place[: rows.n])
+    ends = key(at.exit)
     strata = 1 if one_stratum else int(rows.stratum.max(initial=0)) + 1
     moments, upto = _counted(ends if every_exit else ends[rows.event], strata * int(size), rows.n)
     last = upto(ends)
     moment_of = np.where(rows.event, last - 1, -1)
-    first = every(0, rows.n) if together else upto(key(place[rows.n :]))
-    return RiskSets(moments // size, clock[moments % size], moment_of, first, last)
+    if at.entry is not None:
+        first = upto(key(at.entry))
+    elif one_stratum:  # everybody is at risk from the first moment on
+        first = every(0, rows.n)
+    else:  # from the first moment of the stratum on
+        first = np.searchsorted(moments // size, rows.stratum, side="left")
+    return RiskSets(moments // size, at.time[moments % size], moment_of, first, last)
 
 
-def ranked(times: Floats) -> tuple[Floats, Ints]:
+def _ranked(times: Floats) -> tuple[Floats, Ints]:
     """Return a clock, times in order that include all of these, and each time's position on it.
 
     Whole days over some years: a table of days is many times faster than sorting the rows.
