@@ -1,9 +1,9 @@
-"""The Cox model: Efron and Breslow ties, late entry, strata, weights, robust variance, and honest infinities."""
+"""The Cox model: Efron, Breslow and exact ties, late entry, strata, weights, robust variance, and honest infinities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, ParameterError, unknown
 from clinops.stats.covariates import Columns, design_matrix, standardised
+from clinops.stats.cox_exact import ExactLikelihood
 from clinops.stats.cox_likelihood import (
     Maximum,
     PartialLikelihood,
@@ -236,7 +237,8 @@ class CoxFit:
         if not self.columns.finite.all():
             nowhere = np.full(len(chosen) + 1, np.nan)
             return ProportionalHazards(chosen, nowhere, np.zeros(len(chosen) + 1, dtype=np.int64), nowhere)
-        statistic, df = _time_tests(self.state, time, chosen)
+        state = self.state.by_turns() if self.ties == "exact" else self.state
+        statistic, df = _time_tests(state, time, chosen)
         tail = np.array([chi2_tail(*pair) for pair in zip(statistic, df, strict=True)])
         return ProportionalHazards(chosen, statistic, df, tail)
 
@@ -246,6 +248,9 @@ class CoxFit:
         Time in proportion to events x rows. NaN if no pair is comparable.
         """
         return _concordance(self.state)
+
+
+TIES = ("efron", "breslow", "exact")
 
 
 def cox(
@@ -270,24 +275,33 @@ def cox(
     exit, event, entry : (n,) as for `survival.kaplan_meier`.
     weights : (n,) zero or more. With weights that are not counts ask for a robust variance.
     strata : (n,) labels; each stratum has its own baseline.
-    ties : "efron" or "breslow". (R's "exact" partial likelihood is not implemented.)
+    ties : "efron", "breslow", or "exact" for times that are truly discrete and for matched sets of cases and controls
+        (conditional logistic regression, a set a stratum). Exact takes neither weights nor a robust variance, and time
+        in proportion to rows at risk x events at each tied time; its residuals, baseline and test of proportional
+        hazards are Breslow's at its coefficients, as in R.
     cluster : (n,) labels, such as the person or the matched set; implies robust.
     robust : sandwich variance (Lin and Wei 1989), over rows or clusters.
     start : (p,) coefficients to start from; 0 by default.
 
     Raises
     ------
-    DataError : see `risk_sets.spells`; X of another length or with missing values. ParameterError : unknown ties.
+    DataError : see `risk_sets.spells`; X of another length or with missing values. ParameterError : unknown ties;
+        exact ties with weights, clusters or a robust variance.
 
     Notes
     -----
-    Cox 1972, Efron 1977, Breslow 1974; Newton with step halving; checked against R survival 3.5.3 `coxph`. A
-    monotone likelihood is recognised by a Newton step that does not shrink when nothing is left to gain, and
-    confirmed on the risk sets: along it no event has a lower value than anyone at risk.
+    Cox 1972, Efron 1977, Breslow 1974; exact: Gail, Lubin and Rubinstein 1981; Newton with step halving; checked
+    against R survival 3.5.3 `coxph`. A monotone likelihood is recognised by a Newton step that does not shrink when
+    nothing is left to gain, and confirmed on the risk sets: along it no event has a lower value than anyone at risk.
     """
-    if ties not in ("efron", "breslow"):
-        raise ParameterError(unknown("tie rule", ties, ("efron", "breslow")))
+    if ties not in TIES:
+        raise ParameterError(unknown("tie rule", ties, TIES))
     rows = spells(exit, event, entry=entry, weights=weights, strata=strata, cluster=cluster)
+    if ties == "exact" and (robust or cluster is not None or not rows.plain):
+        raise ParameterError(
+            "The exact likelihood of ties has no weights and no robust variance; leave out weights, cluster and "
+            'robust, or choose ties="efron".'
+        )
     design = design_matrix(X, rows)
     begin = np.zeros(design.shape[1]) if start is None else np.asarray(start, dtype=np.float64)
     if begin.shape != (design.shape[1],):
@@ -296,6 +310,8 @@ def cox(
         )
     columns, scaled = standardised(design, rows)
     likelihood = partial_likelihood(rows, scaled, efron=ties == "efron")
+    if ties == "exact":
+        likelihood = ExactLikelihood(**{one.name: getattr(likelihood, one.name) for one in fields(likelihood)})
     null = likelihood.at(np.zeros(design.shape[1]))
     assert null is not None, "at zero every predictor is zero"
     columns = replace(columns, used=identified(null.information(), float(likelihood.mass.sum())))
@@ -392,7 +408,10 @@ def _given(rows: Spells, values: Floats) -> Floats:
 
 
 def _time_transform(lik: PartialLikelihood, transform: str) -> Floats:
-    """g(t) at each turn, centred (the tests do not depend on that, their rounding does)."""
+    """g(t) at each turn, centred over the events.
+
+    Where the gradient is 0 the tests do not depend on that, only their rounding does; with exact ties they do.
+    """
     time = lik.sets.time[lik.turn_moment]
     if transform == "km":
         curve = kaplan_meier(lik.rows.exit, lik.rows.event, entry=lik.rows.entry)  # unweighted, as in R
@@ -402,7 +421,8 @@ def _time_transform(lik: PartialLikelihood, transform: str) -> Floats:
         values = time if transform == "identity" else np.log(time)
     else:
         raise ParameterError(unknown("transform of time", transform, ("km", "identity", "log")))
-    return np.asarray(values - values.mean() if len(values) else values)
+    events = np.ones(len(values)) if lik.efron else lik.tied
+    return np.asarray(values - np.average(values, weights=events) if len(values) else values)
 
 
 def _time_tests(state: State, time: Floats, terms: Sequence[Sequence[int]]) -> tuple[Floats, Ints]:

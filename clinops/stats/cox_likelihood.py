@@ -153,6 +153,14 @@ class PartialLikelihood:
         share = self.share if values.ndim == 1 else self.share[:, None]
         return total - share * self.sets.events(values)[self.turn_moment]
 
+    def rises_for_ever(self, direction: Floats) -> bool:
+        """Does every event have the highest value, along this direction, of all those at risk with it?"""
+        value = self.x @ direction
+        events = self.sets.moment_of >= 0
+        highest = self.sets.maximum(np.where(self.rows.weight > 0, value, -np.inf))
+        slack = 1e-7 * np.abs(value).max(initial=0)
+        return bool(direction.any() and (value[events] >= highest[self.sets.moment_of[events]] - slack).all())
+
     def by_moment(self, values: Floats) -> Floats:
         """Sum over the turns of each moment: (m,) or (m, q)."""
         if values.ndim == 1:
@@ -208,6 +216,10 @@ class State:
         found = self._turns or self.of.turns_at(self.beta)
         assert found is not None, "the likelihood was evaluated here"
         return found
+
+    def by_turns(self) -> State:
+        """The same, its derivatives those of its turns: where the likelihood is exact, Breslow's."""
+        return State(self.of, self.beta, self.loglik, turns=self.turns)
 
     @property
     def eta(self) -> Floats:
@@ -347,19 +359,10 @@ def _ended(state: State, step: Floats, iterations: int) -> Maximum:
     for part in (0.05, 1e-3, 0.0):
         for vector in (step, state.beta):
             direction = np.where(np.abs(vector) > part * np.abs(vector).max(initial=0), vector, 0.0)
-            if _rises_for_ever(state.of, direction):
+            if state.of.rises_for_ever(direction):
                 nothing_left = float(state.gradient() @ step) < 1e-6
                 return Maximum(state, np.sign(direction), iterations, nothing_left)
     return Maximum(state, np.zeros(len(step)), iterations, False)
-
-
-def _rises_for_ever(likelihood: PartialLikelihood, direction: Floats) -> bool:
-    """Does every event have the highest value, along this direction, of all those at risk with it?"""
-    value = likelihood.x @ direction
-    events = likelihood.sets.moment_of >= 0
-    highest = likelihood.sets.maximum(np.where(likelihood.rows.weight > 0, value, -np.inf))
-    slack = 1e-7 * np.abs(value).max(initial=0)
-    return bool(direction.any() and (value[events] >= highest[likelihood.sets.moment_of[events]] - slack).all())
 
 
 def _solve(matrix: Floats, vector: Floats) -> Floats | None:

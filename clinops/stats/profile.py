@@ -227,6 +227,8 @@ def _check(fit: CoxFit, column: int) -> None:
 def _no_profile(fit: CoxFit, column: int) -> str:
     if not fit.n_event:
         return "no events: nothing can be estimated"
+    if fit.ties == "exact":
+        return "profile limits are given for Efron's and Breslow's ties only"
     if not fit.columns.used[column]:
         return f"column {column}: not identified, so the profile is flat"
     return "" if fit.converged or np.isinf(fit.coef[column]) else UNSETTLED
