@@ -125,8 +125,7 @@ def _backwards(
                 untied[filled, j] = root * total[j + 1]
             filled += 1
             if filled == BLOCK:
-                gradient -= roots @ untied
-                information -= untied.T @ untied
+                _take(roots, untied, gradient, information)
                 filled = 0
             continue
         fine, a, b, c, d, e = _turns(total[0], events[k, 0], mass[k], left[place : place + turns])
@@ -140,9 +139,15 @@ def _backwards(
             for h in range(j + 1):
                 information[j, h] -= plain * total[h + 1] + own * events[k, h + 1]
     if filled:
-        gradient -= roots[:filled] @ untied[:filled]
-        information -= untied[:filled].T @ untied[:filled]
+        _take(roots[:filled], untied[:filled], gradient, information)
     return OK, most
+
+
+@inlined
+def _take(roots: Any, untied: Any, gradient: Any, information: Any) -> None:
+    """Take a block of moments with one turn each: `untied` holds their means, times the roots of their mass."""
+    gradient -= roots @ untied
+    information -= untied.T @ untied
 
 
 @inlined
