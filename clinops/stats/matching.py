@@ -25,8 +25,8 @@ class MatchedSets:
     weights : (n,), 0 when unmatched; each matched treated 1, its comparators share 1, scaled so that
         comparators' weights average 1 (as MatchIt).
     pairs : (m, 2), row of the treated and of a comparator, in order of the treated's rows, nearest first.
-    distance : (m,), absolute distance of each pair, in the units given.
-    caliper : the caliper in those units, or None.
+    distance : (m,), absolute distance of each pair, in the units given (of `match_mahalanobis`: Mahalanobis).
+    caliper : the caliper in the units given (of `match_mahalanobis`: in those of its `score`), or None.
     n_treated, n_matched_treated, n_unmatched_treated, n_matched_comparators : people.
     share_unmatched : unmatched of the treated, 0..1. When it is not 0 the estimand is no longer the effect
         in the treated but in the matched treated.
@@ -82,25 +82,27 @@ def match(
     the one closest to the treated in a stable sort by (distance, row); of one below and one above at the
     same distance, the one below. Source: Rosenbaum and Rubin 1985; Austin 2011 (0.2 SD of the logit).
     Checked pair for pair against MatchIt 4.7.1, method = "nearest". Not covered: optimal, full, genetic and
-    cardinality matching, Mahalanobis distance, coarsened exact matching, subclassification.
+    cardinality matching. By several covariates at once: `match_mahalanobis`; by equality: `exact_match`.
     """
     value, arm = np.asarray(distance, dtype=float), as_treated(treated)
-    _check(value, arm, ratio, caliper, order, seed)
+    check_choices(value, arm, ratio, caliper, order, seed)
     limit = np.inf if caliper is None else caliper * float(value.std(ddof=1)) if len(value) > 1 else np.inf
-    queue = _queue(value, arm, order, seed)
-    stratum = _strata(exact, len(value))
-    lines, pools = _by_stratum(queue, stratum), _by_stratum(np.flatnonzero(~arm), stratum)
+    queue = queue_of(value, arm, order, seed)
+    stratum = exact_codes(exact, len(value))
+    lines, pools = by_stratum(queue, stratum), by_stratum(np.flatnonzero(~arm), stratum)
     found: list[tuple[Ints, Ints]] = []
     for line, pool in zip(lines, pools, strict=True):
         if len(line) and len(pool):
             take = _with_replacement if replace else _without_replacement
             found.append(take(value, line, pool, ratio, limit))
-    return _assemble(value, arm, found, None if caliper is None else limit, replace)
+    far = [np.abs(value[takers] - value[taken]) for takers, taken in found]
+    return assemble(arm, found, far, None if caliper is None else limit, replace)
 
 
-def _check(
+def check_choices(
     value: Floats, arm: NDArray[np.bool_], ratio: int, caliper: float | None, order: str, seed: int | None
 ) -> None:
+    """Refuse choices that cannot be followed and distances that cannot be compared."""
     if value.shape != arm.shape:
         raise DataError(f"distance has shape {value.shape} and treated {arm.shape}; they must be equal.")
     missing = int((~np.isfinite(value)).sum())
@@ -116,7 +118,8 @@ def _check(
         raise DefinitionError(f"caliper is {caliper!r}; it must be 0 or more standard deviations, or None.")
 
 
-def _queue(value: Floats, arm: NDArray[np.bool_], order: str, seed: int | None) -> Ints:
+def queue_of(value: Floats, arm: NDArray[np.bool_], order: str, seed: int | None) -> Ints:
+    """Return the rows of the treated in the order in which they choose."""
     rows = np.flatnonzero(arm).astype(np.int64)
     if order == "largest":
         return rows[np.argsort(-value[rows], kind="stable")]
@@ -125,13 +128,14 @@ def _queue(value: Floats, arm: NDArray[np.bool_], order: str, seed: int | None) 
     return rows if order == "data" else np.random.default_rng(seed).permutation(rows)
 
 
-def _strata(exact: ArrayLike | None, n: int) -> Ints:
+def exact_codes(exact: ArrayLike | None, n: int) -> Ints:
+    """Number the rows 0, 1, ... by their labels, (n,) or (n, q); equal ones alike, all 0 without labels."""
     if exact is None:
         return np.zeros(n, np.int64)
     labels = np.asarray(exact)
     if len(labels) != n or labels.ndim > 2:
         raise DataError(f"exact has shape {labels.shape}; it must have one row for each of the {n} people.")
-    columns = labels.reshape(n, -1)
+    columns = labels[:, None] if labels.ndim == 1 else labels
     code = np.zeros(n, np.int64)
     for column in columns.T:
         levels, level = np.unique(column, return_inverse=True)
@@ -139,7 +143,7 @@ def _strata(exact: ArrayLike | None, n: int) -> Ints:
     return code.astype(np.int64)
 
 
-def _by_stratum(rows: Ints, stratum: Ints) -> list[Ints]:
+def by_stratum(rows: Ints, stratum: Ints) -> list[Ints]:
     """Split rows by their stratum 0, 1, ..., keeping their order within each; empty where it has none."""
     if not len(stratum):
         return []
@@ -210,13 +214,19 @@ def _with_replacement(value: Floats, line: Ints, pool: Ints, ratio: int, limit: 
     return np.broadcast_to(line[:, None], chosen.shape)[good], chosen[good]
 
 
-def _assemble(
-    value: Floats, arm: NDArray[np.bool_], found: list[tuple[Ints, Ints]], caliper: float | None, replace: bool
+def assemble(
+    arm: NDArray[np.bool_],
+    found: list[tuple[Ints, Ints]],
+    apart: list[Floats],
+    caliper: float | None,
+    replace: bool,
+    note: str = "",
 ) -> MatchedSets:
+    """Make sets and weights of pairs (treated, comparator) and their distances, each treated's nearest first."""
     n, empty = len(arm), np.zeros(0, np.int64)
     takers = np.concatenate([empty, *(pair[0] for pair in found)])
     taken = np.concatenate([empty, *(pair[1] for pair in found)])
-    far = np.abs(value[takers] - value[taken])
+    far = np.concatenate([np.zeros(0), *apart])
     order = np.argsort(takers, kind="stable")  # rounds come nearest first, so the order within a treated stays
     takers, taken, far = takers[order], taken[order], far[order]
     matched = np.unique(takers)
@@ -240,7 +250,7 @@ def _assemble(
         n_unmatched_treated=lost,
         n_matched_comparators=n_comparators,
         share_unmatched=lost / n_treated if n_treated else np.nan,
-        note=_note(n_treated, lost, int((~arm).sum())),
+        note=" ".join(filter(None, (note, unmatched_note(n_treated, lost, int((~arm).sum()))))),
     )
 
 
@@ -267,7 +277,8 @@ def _set_ids(n: int, takers: Ints, taken: Ints, replace: bool) -> Ints:
     return label
 
 
-def _note(n_treated: int, lost: int, n_pool: int) -> str:
+def unmatched_note(n_treated: int, lost: int, n_pool: int) -> str:
+    """Say how many treated found nobody, and whose effect is estimated then."""
     if not n_treated or not n_pool:
         return f"Nothing to match: {n_treated} treated and {n_pool} comparators."
     if not lost:

@@ -10,15 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinops.errors import DataError, DefinitionError
-from clinops.stats.balance import balance, ecdf_differences
-from clinops.stats.glm import glm
 from clinops.stats.matching import MatchedSets, match
-from clinops.stats.weighted_effects import weighted_effect
-from tests.stats.causal_data import Lalonde, lalonde, r_default_score
-from tests.support import assert_close, oracle
+from tests.stats.matchit import DATA, MATCHIT, check_balance, check_effect, check_regression, their_weights
+from tests.support import assert_close
 
-MATCHIT = oracle("causal/matching_lalonde")["expected"]
-DATA = lalonde()
 VARIANTS: dict[str, dict[str, Any]] = {
     "nearest_1to1_largest": {"caliper": None},
     "nearest_1to1_data_order": {"caliper": None, "order": "data"},
@@ -36,13 +31,6 @@ variants = pytest.mark.parametrize("variant", VARIANTS)
 def matched(variant: str) -> MatchedSets:
     distance = DATA.logit if variant.endswith("logit") else DATA.score
     return match(distance, DATA.treated, **VARIANTS[variant])
-
-
-def their_weights(variant: str, data: Lalonde = DATA) -> np.ndarray:
-    weights = np.zeros(len(data.treated))
-    for name, weight in zip(MATCHIT[variant]["weights"]["rid"], MATCHIT[variant]["weights"]["weight"], strict=True):
-        weights[data.row[name]] = weight
-    return weights
 
 
 @variants
@@ -73,48 +61,18 @@ def test_weights_counts_and_caliper_equal_matchit(variant: str) -> None:
 
 @variants
 def test_balance_equals_matchit(variant: str) -> None:
-    # column 0 is the distance itself, as MatchIt had it: R's default fit stops 1e-9 short of the optimum
-    score = r_default_score(DATA)
-    distance = np.log(score / (1 - score)) if variant.endswith("logit") else score
-    X = np.column_stack([distance, DATA.X])
-    for stage, weights in (("before", None), ("after", matched(variant).weights)):
-        expected = MATCHIT[variant]["balance"][stage]
-        ours, ecdf = (
-            balance(X, DATA.treated, weights, denominator="treated"),
-            ecdf_differences(X, DATA.treated, weights),
-        )
-        for name, values in (
-            ("mean_treated", ours.mean_treated),
-            ("mean_control", ours.mean_comparator),
-            ("smd", ours.smd),
-            ("var_ratio", ours.variance_ratio),
-            ("ecdf_mean", ecdf.mean),
-            ("ecdf_max", ecdf.maximum),
-        ):
-            assert_close(values, expected[name], 1e-8, f"{stage}.{name}", atol=1e-12)
+    check_balance(variant, matched(variant).weights)
 
 
 @variants
 def test_effect_and_its_clustered_error_equal_r(variant: str) -> None:
-    sets, expected = matched(variant), MATCHIT[variant]["effect_unadjusted"]
-    effect = weighted_effect(DATA.outcome, DATA.treated, sets.weights, cluster=sets.set_id)
-    assert_close(effect.estimate, expected["coef"], 1e-8)
-    if "se_cluster_subclass" in expected:  # MatchIt forms no sets with replacement
-        assert_close(effect.std_error, expected["se_cluster_subclass"], 1e-8)
+    sets = matched(variant)
+    check_effect(variant, sets.weights, sets.set_id)
 
 
 @variants
 def test_weighted_regression_on_the_matched_equals_r(variant: str) -> None:
-    weights, treated = matched(variant).weights, DATA.treated.astype(float)
-    kept = weights > 0  # R's lm is given the matched rows only
-    crude = np.column_stack([np.ones(len(treated)), treated])
-    adjusted = np.column_stack([crude, np.delete(DATA.X, 2, axis=1)])
-    expected = MATCHIT[variant]
-    plain = glm(crude[kept], DATA.outcome[kept], "gaussian", weights=weights[kept], se="HC3")
-    assert_close(plain.coef[1], expected["effect_unadjusted"]["coef"], 1e-8)
-    assert_close(plain.std_error[1], expected["effect_unadjusted"]["se_hc3"], 1e-8)
-    fit = glm(adjusted, DATA.outcome, "gaussian", weights=weights)  # a weight of 0 leaves a row out
-    assert_close(fit.coef[1], expected["effect_adjusted"], 1e-8)
+    check_regression(variant, matched(variant).weights)
 
 
 def brute_force(value: np.ndarray, treated: np.ndarray, ratio: int, limit: float) -> dict[int, list[float]]:
