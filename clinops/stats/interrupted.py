@@ -189,7 +189,7 @@ def segmented_design(
     ours = np.ones(len(when), bool) if treated is None else np.asarray(treated, dtype=bool)
     place, width = _places(when, ours, step)
     starts = sorted({float(one) for one in np.atleast_1d(np.asarray(interruptions, dtype=float))})
-    _check_starts(starts, when, ours)
+    _check_starts(starts, when, ours, width)
     near = 1e-6 * width
     away = np.zeros(len(when), bool)
     for start in starts:
@@ -208,7 +208,7 @@ def segmented_design(
         if change == "level and slope":
             columns.append(np.where(after, t - first + (width if origin == "last before" else 0.0), 0.0))
             terms.append(f"slope {start:g}")
-    table, names, effect = _with_control(np.column_stack(columns), terms, group, season, rows)
+    table, names, effect = _with_control(np.column_stack(columns), terms, group, season, rows, len(when))
     return SegmentedDesign(
         table, tuple(names), rows.astype(np.int64), t, place[rows], group, effect, len(when), int(away.sum()),
         _design_notes(t, group, starts, place[rows], int(away.sum())),
@@ -224,6 +224,7 @@ def segmented_regression(
     se: str = "model",
     lag: int | str = "rule",
     small_sample: bool = False,
+    prewhiten: bool = False,
     interval: str = "t",
     conf_level: float = 0.95,
 ) -> SegmentedFit:
@@ -235,7 +236,8 @@ def segmented_regression(
         or "quasipoisson" (counts). offset : (n,) log of the exposure.
     se : "model", "HC0", "HC1", "HC3", "newey-west", and for one linear series "ar1 ml" or "ar1 reml", which also change
         the coefficients. lag : "rule" (`default_lag`), "automatic" (`newey_west_bandwidth`) or a number of periods.
-    small_sample : Newey-West times n / (n - k). interval : "t" (m - k degrees of freedom) or "normal".
+    small_sample : Newey-West times n / (n - k). prewhiten : as in `newey_west`.
+    interval : "t" (m - k degrees of freedom) or "normal".
 
     Raises
     ------
@@ -261,9 +263,9 @@ def segmented_regression(
     if se.startswith("ar1"):
         return _autoregressive(design, outcome, family, shift, se, interval, conf_level)
     fit = glm(design.matrix, outcome, family, offset=shift, se="model")
-    used = _lag(lag, fit, design) if se == "newey-west" else -1
+    used = _lag(lag, fit, design, prewhiten) if se == "newey-west" else -1
     if used >= 0:
-        cov, kind = newey_west(fit, used, period=design.period, small_sample=small_sample)
+        cov, kind = newey_west(fit, used, period=design.period, small_sample=small_sample, prewhiten=prewhiten)
     else:
         cov, kind = robust_cov(fit, se)
     note = " ".join(filter(None, [design.note, fit.note]))
@@ -278,10 +280,12 @@ def segmented_regression(
     freedom = max(fit.df_residual, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         residual = np.where(fit.fitted == outcome, 0.0, (outcome - fit.fitted) / root)
-    note = " ".join(filter(None, [note, _serial_note(residual, design, used)]))
+    pearson = float(residual @ residual)
+    spread = _spread_note(pearson, freedom) if family == "poisson" and se == "model" else ""
+    note = " ".join(filter(None, [note, spread, _serial_note(residual, design, used)]))
     return _fit(
         design, family, np.where(lost, np.nan, fit.coef), cov, outcome, fit.fitted, residual, shift,
-        float(residual @ residual) / freedom, np.nan, used, df, interval, conf_level, kind, note,
+        pearson / freedom, np.nan, used, df, interval, conf_level, kind, note,
     )  # fmt: skip
 
 
@@ -326,23 +330,26 @@ def _places(when: Floats, ours: NDArray[np.bool_], step: float | None) -> tuple[
     return place.astype(np.int64), width
 
 
-def _check_starts(starts: list[float], when: Floats, ours: NDArray[np.bool_]) -> None:
+def _check_starts(starts: list[float], when: Floats, ours: NDArray[np.bool_], width: float) -> None:
     first, last = float(when[ours].min()), float(when[ours].max())
     outside = [start for start in starts if not first < start <= last]
     if outside or not starts:
         raise DataError(f"The interruptions {outside} lie outside the series, which goes from {first:g} to {last:g}.")
+    steps = (np.array(starts) - float(when.min())) / width
+    if (np.abs(steps - np.round(steps)) > 1e-6 * np.maximum(1.0, np.abs(steps))).any():
+        raise DataError(f"The interruptions {starts} are not all times of the series; give the first of a segment.")
 
 
 def _with_control(
-    columns: Floats, terms: list[str], group: NDArray[np.bool_], season: Season | None, rows: Ints
+    columns: Floats, terms: list[str], group: NDArray[np.bool_], season: Season | None, rows: Ints, n: int
 ) -> tuple[Floats, list[str], NDArray[np.bool_]]:
     """Add the season, and the columns once more for the treated where there is a control."""
     parts, names = [columns], list(terms)
     changed = np.arange(len(terms)) >= 2
     effect = [changed]
     if season is not None:
-        if len(season.columns) <= int(rows.max()):
-            raise DataError(f"The season has {len(season.columns)} rows; it must have one for each time.")
+        if len(season.columns) != n:
+            raise DataError(f"The season has {len(season.columns)} rows; it must have one for each of the {n} times.")
         parts.append(season.columns[rows])
         names += season.names
         effect.append(np.zeros(len(season.names), bool))
@@ -369,6 +376,15 @@ def _design_notes(t: Floats, group: NDArray[np.bool_], starts: list[float], plac
     if gaps:
         notes.append(f"{gaps} period(s) of the span have no row; distances are counted by time.")
     return " ".join(notes)
+
+
+def _spread_note(pearson: float, df: int) -> str:
+    """Say where counts vary more than Poisson's: Pearson's statistic against chi-squared, P under 0.05."""
+    from scipy.stats import chi2
+
+    if chi2.sf(pearson, df) >= 0.05:
+        return ""
+    return f"The counts vary {pearson / df:.1f} times as much as Poisson's: their errors are too small; quasipoisson."
 
 
 def _serial_note(residual: Floats, design: SegmentedDesign, lag: int) -> str:
@@ -401,13 +417,14 @@ def _of_rows(values: ArrayLike, design: SegmentedDesign, name: str) -> Floats:
     return chosen
 
 
-def _lag(lag: int | str, fit: GlmFit, design: SegmentedDesign) -> int:
+def _lag(lag: int | str, fit: GlmFit, design: SegmentedDesign, prewhiten: bool) -> int:
     if isinstance(lag, str):
         if lag == "rule":
             return default_lag(len(np.unique(design.period)))
         if lag != "automatic":
             raise DefinitionError(unknown("lag", lag, ("rule", "automatic"), "Or give a number of periods."))
-        found = newey_west_bandwidth(fit.scores, np.arange(len(fit.coef)) > 0, period=design.period)
+        slopes = np.arange(len(fit.coef)) > 0
+        found = newey_west_bandwidth(fit.scores, slopes, period=design.period, prewhiten=prewhiten)
         return int(found) if np.isfinite(found) else 0
     if lag < 0 or lag != int(lag):
         raise ParameterError(f"lag is {lag!r}; it must be a whole number of periods, 0 or more.")

@@ -47,30 +47,36 @@ def default_lag(n: int) -> int:
     return floor(4 * (n / 100) ** (2 / 9))
 
 
-def newey_west_bandwidth(scores: ArrayLike, weights: ArrayLike, *, period: ArrayLike | None = None) -> float:
+def newey_west_bandwidth(
+    scores: ArrayLike, weights: ArrayLike, *, period: ArrayLike | None = None, prewhiten: bool = False
+) -> float:
     """How many lags do the data ask for? The automatic choice of Newey and West (1994), Bartlett kernel.
 
     Parameters
     ----------
     scores : (n, k) of each row and column. weights : (k,), 1 for each column and 0 for the intercept, as usual.
-    period : (n,) whole places in time; None for rows that follow one another.
+    period : (n,) whole places in time; None for rows that follow one another. prewhiten : as in `newey_west`.
 
     Notes
     -----
-    h = scores @ weights, s_j its autocovariances up to m = whole part of 4 (n/100)^(2/9); bandwidth 1.1447
-    (n (s1/s0)^2)^(1/3), s0 = sum of all, s1 = 2 sum j s_j. The lag is its whole part. As R's `bwNeweyWest` with
-    `prewhite = 0`. It depends on the units of the columns. NaN where s0 is 0.
+    h = scores @ weights, s_j its autocovariances up to m = whole part of 4 (n/100)^(2/9), or of 3 (n/100)^(2/9) after
+    prewhitening; bandwidth 1.1447 (n (s1/s0)^2)^(1/3), s0 = sum of all, s1 = 2 sum j s_j. The lag is its whole part. As
+    R's `bwNeweyWest`. It depends on the units of the columns. NaN where s0 is 0.
     """
-    gridded = on_grid(np.asarray(scores, dtype=float) @ np.asarray(weights, dtype=float), period)[:, 0]
-    n = len(np.asarray(scores))
-    sigma = np.array([gridded[: len(gridded) - j] @ gridded[j:] / n for j in range(default_lag(n) + 1)])
+    table = on_grid(np.asarray(scores, dtype=float), period)
+    n = len(np.unique(places_of(period, len(np.asarray(scores)))))
+    if prewhiten:
+        table = _prewhitened(table, n)[0]
+    h = table @ np.asarray(weights, dtype=float)
+    far = floor((3 if prewhiten else 4) * (n / 100) ** (2 / 9))
+    sigma = np.array([h[: len(h) - j] @ h[j:] for j in range(min(far, len(h) - 1) + 1)])
     whole = float(sigma[0] + 2 * sigma[1:].sum())
     slope = float(2 * np.arange(1, len(sigma)) @ sigma[1:])
     return 1.1447 * float(np.cbrt(n * (slope / whole) ** 2)) if whole else float("nan")
 
 
 def newey_west(
-    fit: GlmFit, lag: int, *, period: ArrayLike | None = None, small_sample: bool = False
+    fit: GlmFit, lag: int, *, period: ArrayLike | None = None, small_sample: bool = False, prewhiten: bool = False
 ) -> tuple[Floats, str]:
     """What is the covariance of coefficients when rows near in time are correlated?
 
@@ -79,31 +85,56 @@ def newey_west(
     fit : by `glm`, without weights. lag : 0 or more; the longest distance at which rows are correlated.
     period : (n,) whole places in time; None for rows that follow one another. Rows of one period (two series) are
         summed first, so a shock that both share is borne (Driscoll and Kraay 1998).
-    small_sample : multiply by n / (n - k).
+    small_sample : multiply by n / (n - k). prewhiten : take out a vector autoregression of order 1 first.
 
     Returns
     -------
     (k, k) covariance and the name of its kind.
 
+    Raises
+    ------
+    ParameterError : a lag that is negative or not whole. DataError : prewhitening with gaps, or with too few periods.
+
     Notes
     -----
     bread (S_0 + sum over l of (1 - l/(L + 1)) (S_l + S_l')) bread, S_l = sum of s_t s_(t-l)' over the pairs l periods
-    apart; a missing period adds nothing, which keeps the matrix from being negative. No prewhitening. Source: Newey and
-    West 1987; R's `NeweyWest(prewhite = FALSE)`.
+    apart; a missing period adds nothing, which keeps the matrix from being negative. Prewhitened: s_t = A s_(t-1) + u_t
+    by least squares, the sum in brackets D S(u) D' with D = (I - A)^-1. Source: Newey and West 1987; Andrews and
+    Monahan 1992; R's `NeweyWest`.
     """
     if lag < 0 or lag != int(lag):
         raise ParameterError(f"lag is {lag!r}; it must be a whole number, 0 or more.")
-    gridded = on_grid(fit.scores, period)
+    known = np.isfinite(np.diag(fit.bread))
+    gridded, recolour = on_grid(fit.scores, period), np.eye(len(known))
+    if prewhiten:
+        periods = len(np.unique(places_of(period, len(fit.scores))))
+        gridded, inside = _prewhitened(gridded[:, known], periods)
+        recolour = np.zeros((len(known), len(inside)))
+        recolour[known] = inside
     meat = gridded.T @ gridded
     for apart in range(1, min(int(lag), len(gridded) - 1) + 1):
         cross = gridded[apart:].T @ gridded[:-apart]
         meat = meat + (1 - apart / (lag + 1)) * (cross + cross.T)
-    known = np.isfinite(np.diag(fit.bread))
+    meat = recolour @ meat @ recolour.T
     inner = np.where(np.isfinite(fit.bread), fit.bread, 0.0)
     n, k = len(fit.scores), int(known.sum())
     factor = (n / (n - k) if n > k else np.nan) if small_sample else 1.0
     cov = np.where(known[:, None] & known[None, :], factor * (inner @ meat @ inner), np.nan)
-    return cov, f"Newey-West, lag {int(lag)}" + ", n/(n - k)" * small_sample
+    return cov, f"Newey-West, lag {int(lag)}" + ", prewhitened" * prewhiten + ", n/(n - k)" * small_sample
+
+
+def _prewhitened(table: Floats, periods: int) -> tuple[Floats, Floats]:
+    """Residuals of a first-order vector autoregression without intercept, and D that undoes it."""
+    if periods < len(table):
+        raise DataError(f"{len(table) - periods} period(s) are missing; prewhitening needs every period.")
+    if len(table) < table.shape[1] + 2:
+        raise DataError(f"{len(table)} periods are too few to prewhiten {table.shape[1]} columns.")
+    norm = np.sqrt((table**2).sum(axis=0))
+    scaled = table / np.where(norm > 0, norm, 1.0)
+    ahead = np.asarray(np.linalg.lstsq(scaled[:-1], table[1:], rcond=None)[0], dtype=float)
+    slope = (ahead / np.where(norm > 0, norm, 1.0)[:, None]).T
+    undo = np.asarray(np.linalg.inv(np.eye(len(norm)) - slope), dtype=float)
+    return table[1:] - table[:-1] @ slope.T, undo
 
 
 def serial_diagnostics(

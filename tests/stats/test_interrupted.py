@@ -10,6 +10,7 @@ import pytest
 
 from clinops.errors import DataError, DefinitionError, ParameterError
 from clinops.stats.counterfactuals import Counterfactual, counterfactual
+from clinops.stats.glm import glm
 from clinops.stats.interrupted import (
     SegmentedFit,
     harmonics,
@@ -18,6 +19,7 @@ from clinops.stats.interrupted import (
     segmented_diagnostics,
     segmented_regression,
 )
+from clinops.stats.serial import newey_west, newey_west_bandwidth
 from tests.support import assert_close
 
 SLOPES = ["intercept", "time", "level 41", "slope 41"]
@@ -71,6 +73,25 @@ def test_a_linear_series(pair):
     assert rule.lag == 3 and rule.se_kind == "Newey-West, lag 3, n/(n - k)"
     assert_close(rule.std_error, nw["lag3_small"])
     assert segmented_regression(design, a.value, se=NW, lag="automatic").lag == math.floor(want["bandwidth"])
+
+
+def test_prewhitened_newey_west(pair):
+    want, a, _ = pair
+    want = want["linear"]["prewhitened"]
+    design = segmented_design(a.time, 41)
+    for lag in (0, 3):
+        found = segmented_regression(design, a.value, se=NW, lag=lag, prewhiten=True)
+        assert_close(found.std_error, want[f"lag{lag}"])
+    automatic = segmented_regression(design, a.value, se=NW, lag="automatic", prewhiten=True)
+    assert automatic.lag == math.floor(want["bandwidth"]) and "prewhitened" in automatic.se_kind
+    twice = glm(np.column_stack([design.matrix, design.matrix[:, 1]]), a.value, "gaussian")
+    assert_close(np.sqrt(np.diag(newey_west(twice, 3, prewhiten=True)[0])), [*want["lag3"], None])
+    scores = glm(design.matrix, a.value, "gaussian").scores
+    assert_close(newey_west_bandwidth(scores, [0, 1, 1, 1], prewhiten=True), want["bandwidth"])
+    with pytest.raises(DataError, match="prewhitening needs every period"):
+        segmented_regression(segmented_design(a.time, 41, transition=2), a.value, se=NW, prewhiten=True)
+    with pytest.raises(DataError, match="too few to prewhiten"):
+        segmented_regression(segmented_design([1, 2, 3, 4, 5], 3), [1, 3, 2, 5, 5], se=NW, prewhiten=True)
 
 
 def test_the_interval_and_the_counterfactual_of_a_linear_series(pair):
@@ -255,6 +276,12 @@ def test_the_unit_of_exposure_moves_the_intercept_alone(pair):
 T = np.arange(1, 25)
 
 
+def test_counts_that_vary_more_than_poisson_are_noted():
+    even, uneven = 50 + T % 2, np.where(T % 4 < 2, 20, 80)
+    notes = [segmented_regression(segmented_design(T, 13), y, "poisson", se="model").note for y in (even, uneven)]
+    assert "as much as Poisson's" not in notes[0] and "as much as Poisson's" in notes[1]
+
+
 def test_a_series_on_its_line_has_no_errors():
     y = 2 + 0.5 * T + 3 * (T >= 13)
     for se in ("model", "newey-west", "ar1 reml"):
@@ -297,6 +324,8 @@ def test_a_negative_mean_has_an_effect_and_no_ratio():
         (lambda: segmented_design(T, 25), "outside the series, which goes from 1 to 24"),
         (lambda: segmented_design(T, 1), "outside the series"),
         (lambda: segmented_design(T, []), "outside the series"),
+        (lambda: segmented_design(T, 12.5), "not all times of the series"),
+        (lambda: segmented_design(T, 13, season=harmonics(np.arange(30))), "The season has 30 rows"),
         (lambda: segmented_design(T, 20, transition=5), "shorten the transition"),
         (lambda: segmented_design([1, 2, 3.5, 4, 5], 3, step=1), "1 times are not whole steps of 1"),
         (lambda: segmented_design([1, 2, 2, 3], 2), "two rows of one time"),

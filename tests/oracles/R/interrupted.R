@@ -25,6 +25,12 @@ out <- function(m, V = vcov(m)) list(coef = unname(coef(m)), se = se(V))
 bandwidth <- function(m) { p <- pieces(m); h <- rowSums(p$scores[, -1, drop = FALSE]); n <- length(h); m0 <- floor(4 * (n / 100)^(2 / 9))
   sig <- vapply(0:m0, function(j) { z <- 0; for (i in 1:n) if (i > j) z <- z + h[i] * h[i - j]; z / n }, 0)
   1.1447 * (n * (2 * sum((1:m0) * sig[-1]) / (sig[1] + 2 * sum(sig[-1])))^2)^(1 / 3) }
+# prewhitened by a first-order vector autoregression (ar, method "ols"), as sandwich does it, and its bandwidth
+white <- function(m) { v <- stats::ar(pieces(m)$scores, order.max = 1, aic = FALSE, demean = FALSE, method = "ols"); list(u = v$resid[-1, ], D = solve(diag(ncol(v$resid)) - v$ar[1, , ])) }
+nwp <- function(m, L) { w <- white(m); p <- pieces(m); u <- w$u; M <- 0; for (i in 1:nrow(u)) for (j in 1:nrow(u)) { g <- abs(i - j); if (g <= L) M <- M + (1 - g / (L + 1)) * u[i, ] %o% u[j, ] }
+  p$bread %*% w$D %*% M %*% t(w$D) %*% p$bread }
+bwp <- function(m) { h <- rowSums(white(m)$u[, -1]); n <- length(h) + 1; m0 <- floor(3 * (n / 100)^(2 / 9)); sig <- vapply(0:m0, function(j) { z <- 0; for (i in seq_along(h)) if (i > j) z <- z + h[i] * h[i - j]; z }, 0)
+  1.1447 * (n * (2 * sum((1:m0) * sig[-1]) / (sig[1] + 2 * sum(sig[-1])))^2)^(1 / 3) }
 # the counterfactual: derivatives of each quantity by the coefficients, central differences with Richardson's step
 grad <- function(fun, b) { k <- length(b); D <- function(h) sapply(1:k, function(j) { e <- replace(numeric(k), j, h * max(abs(b[j]), 1e-2)); (fun(b + e) - fun(b - e)) / (2 * e[j]) })
   (4 * D(5e-4) - D(1e-3)) / 3 }
@@ -38,7 +44,7 @@ o <- lm(value ~ time + level + since, a); r <- residuals(o); X <- model.matrix(o
 lag0 <- sapply(1:12, function(l) c(rep(0, l), r[1:(n - l)])); bg <- summary(lm(r ~ X + lag0 - 1))$r.squared
 ac <- acf(r, 12, plot = FALSE, demean = FALSE)$acf[-1]; lb <- Box.test(r, 12, "Ljung-Box"); V3 <- nw(o, a$time, 3); post <- a$level == 1; X0 <- X; X0[, c("level", "since")] <- 0
 linear <- c(out(o), list(newey_west = list(lag0 = se(nw(o, a$time, 0)), lag3 = se(V3), lag9 = se(nw(o, a$time, 9)), lag3_small = se(nw(o, a$time, 3, TRUE))),
-  hc = list(HC0 = se(hc(o, "HC0")), HC1 = se(hc(o, "HC1")), HC3 = se(hc(o, "HC3"))), bandwidth = bandwidth(o), low = unname(coef(o) - qt(.975, n - 4) * se(V3)),
+  hc = list(HC0 = se(hc(o, "HC0")), HC1 = se(hc(o, "HC1")), HC3 = se(hc(o, "HC3"))), prewhitened = list(lag0 = se(nwp(o, 0)), lag3 = se(nwp(o, 3)), bandwidth = bwp(o)), bandwidth = bandwidth(o), low = unname(coef(o) - qt(.975, n - 4) * se(V3)),
   autocorrelation = ac, durbin_watson = sum(diff(r)^2) / sum(r^2), ljung_box = unname(lb$statistic), ljung_box_p = lb$p.value, breusch_godfrey = n * bg,
   counterfactual = cf(o, V3, X[post, ], X0[post, ], 0, identity, qt(.975, n - 4), FALSE)))
 # 2. counts: harmonics, indicators of months, errors of each kind
