@@ -30,6 +30,7 @@ FEW = 8
 """Points on a side of an interruption below which a note is due (Penfold and Zhang 2013)."""
 SHORT = 200
 """Periods below which Newey-West errors are noted as likely too small (our simulation; docs/methods/interrupted.md)."""
+_FAR = 1e6  # periods from 0 beyond which the time and the intercept can no longer be told apart to 8 digits
 
 
 @dataclass(frozen=True)
@@ -319,7 +320,13 @@ def _places(when: Floats, ours: NDArray[np.bool_], step: float | None) -> tuple[
     if len(distinct) < 2:
         raise DataError("The series has a single time; it needs periods before and after the interruption.")
     width = float(np.diff(distinct).min()) if step is None else float(step)
-    exact = (when - distinct[0]) / width if width > 0 else np.full(len(when), np.nan)
+    if not width > 0:
+        raise DataError(f"step is {step!r}; the length of a period is above 0.")
+    if np.abs(distinct).max() > _FAR * width:
+        raise DataError(
+            f"Times lie {_FAR:g} periods and more from 0, which loses digits; count from nearer the series."
+        )
+    exact = (when - distinct[0]) / width
     place = np.round(exact)
     off = int((~(np.abs(exact - place) <= 1e-6 * np.maximum(1.0, np.abs(place)))).sum())
     if off:
@@ -367,7 +374,7 @@ def _design_notes(t: Floats, group: NDArray[np.bool_], starts: list[float], plac
     counts = [int(((t >= low) & (t < high) & group).sum()) for low, high in pairwise(edges)]
     if min(counts) < FEW:
         notes.append(
-            f"Only {min(counts)} periods in a segment; fewer than {FEW} on a side tell little (Penfold and Zhang 2013)."
+            f"Only {min(counts)} period(s) in a segment; under {FEW} on a side tell little (Penfold and Zhang 2013)."
         )
     span = np.unique(place)
     gaps = int(span[-1] - span[0]) + 1 - len(span)

@@ -191,7 +191,7 @@ def test_four_points_by_hand():
     assert_close(segmented_regression(design, [1, 3, 2, 6], se=NW, lag=1).std_error[1] ** 2, 0.3125)
     found = segmented_diagnostics(fit, 1)
     assert_close([found.durbin_watson, found.autocorrelation[0], found.ljung_box], [2, -0.25, 0.5])
-    assert "Only 2 periods in a segment" in fit.note and "Penfold and Zhang 2013" in fit.note
+    assert "Only 2 period(s) in a segment" in fit.note and "Penfold and Zhang 2013" in fit.note
 
 
 def test_counts_that_double_and_are_halved_by_hand():
@@ -310,7 +310,7 @@ def test_no_events_at_all_or_none_after():
 def test_one_period_after_gives_a_level_and_no_slope():
     fit = segmented_regression(segmented_design(T, 24), np.sqrt(T) + T % 2, se="model")
     assert np.isfinite(fit.std_error[2]) and np.isnan(fit.coef[3])
-    assert "linear combinations" in fit.note and "Only 1 periods" in fit.note
+    assert "linear combinations" in fit.note and "Only 1 period(s)" in fit.note
 
 
 def test_a_negative_mean_has_an_effect_and_no_ratio():
@@ -324,6 +324,8 @@ def test_a_negative_mean_has_an_effect_and_no_ratio():
         (lambda: segmented_design(T, 25), "outside the series, which goes from 1 to 24"),
         (lambda: segmented_design(T, 1), "outside the series"),
         (lambda: segmented_design(T, []), "outside the series"),
+        (lambda: segmented_design(T + 2e7, 2e7 + 13), "count from nearer the series"),
+        (lambda: segmented_design(T, 13, step=0), "length of a period is above 0"),
         (lambda: segmented_design(T, 12.5), "not all times of the series"),
         (lambda: segmented_design(T, 13, season=harmonics(np.arange(30))), "The season has 30 rows"),
         (lambda: segmented_design(T, 20, transition=5), "shorten the transition"),
