@@ -89,7 +89,7 @@ def difference_in_differences(
     variance, df = np.diag(fit.cov)[2], float(fit.n_clusters - 1)
     if se == "CR0":
         variance = np.diag(cross_product(fit.influence, ids, np.ones(len(outcome))))[2]
-    note = _whats_missing(rows, code, arm)
+    note = _whats_missing(rows, code, place)
     if se == "CR2" and not note:
         cov, degrees = bias_reduced(np.column_stack([np.ones(len(arm)), X]), fit.residual, code)
         variance, df = cov[3, 3], float(degrees[3])
@@ -151,13 +151,14 @@ def _indicator(values: ArrayLike, name: str, y: Floats) -> Floats:
     return given
 
 
-def _whats_missing(rows: NDArray, code: NDArray, arm: Floats) -> str:
+def _whats_missing(rows: NDArray, code: NDArray, place: NDArray) -> str:
     """Say why there is no estimate, or no error; "" if there are both."""
     names = ("the comparison arm before", "the comparison arm after", "the treated before", "the treated after")
     empty = [name for name, count in zip(names, rows, strict=True) if not count]
     if empty:
         return f"Not estimable: no rows of {', '.join(empty)}."
-    alone = [name for name, side in (("comparison", 0), ("treated", 1)) if len(np.unique(code[arm == side])) == 1]
+    seen = np.unique(np.column_stack([place, code]), axis=0)[:, 0]
+    alone = [name for name, count in zip(names, np.bincount(seen, minlength=4), strict=True) if count == 1]
     if alone:
-        return f"One cluster in the {' and the '.join(alone)} arm tells nothing of its error, so none is given."
+        return f"One cluster alone is {', '.join(alone)}, and tells nothing of the error, so none is given."
     return ""

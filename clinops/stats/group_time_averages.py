@@ -73,6 +73,9 @@ def average_effects(effects: GroupTimeEffects, kind: str = "simple") -> EffectAv
     treated = effects.time >= effects.group
     lost = int((~known & treated).sum())
     notes = [f"{lost} of {int(treated.sum())} treated cells could not be estimated and are left out."] if lost else []
+    before = int((~known & ~treated).sum()) if kind == "dynamic" else 0
+    if before:
+        notes.append(f"{before} of {int((~treated).sum())} cells before treatment could not be estimated: left out.")
     if kind == "simple":
         labels, parts = np.zeros(0), []
         overall = _average(effects, np.flatnonzero(known & treated), by_size=True)

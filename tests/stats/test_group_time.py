@@ -247,7 +247,8 @@ def test_everybody_treated_in_the_end_leaves_the_last_cohort_without_a_compariso
     assert "Not estimable (no comparison unit is left): 3 in 6, 4 in 6, 6 in 4, 6 in 5, 6 in 6." in effects.note
     averages = average_effects(effects, "group")
     assert averages.label.tolist() == [3, 4]
-    assert "3 of 8 treated cells could not be estimated" in averages.note
+    assert averages.note == "3 of 8 treated cells could not be estimated and are left out."
+    assert "2 of 7 cells before treatment could not be estimated" in average_effects(effects, "dynamic").note
 
 
 def test_the_last_cohort_follows_from_the_others_and_leaves_the_test_of_trends() -> None:
