@@ -226,7 +226,8 @@ class CoxFit:
         """Do the effects change with time? Score test of each term times g(t) (Grambsch and Therneau 1994).
 
         transform : g is "km" (1 - S(t-), the default in R too), "identity" or "log". terms : columns tested
-        together, such as the levels of one factor; by default each column alone. NaN if an estimate is infinite.
+        together, such as the levels of one factor; by default each column alone. NaN if an estimate is infinite, or if
+        g(t) does not vary over the events.
 
         Raises
         ------
@@ -276,9 +277,9 @@ def cox(
     weights : (n,) zero or more. With weights that are not counts ask for a robust variance.
     strata : (n,) labels; each stratum has its own baseline.
     ties : "efron", "breslow", or "exact" for times that are truly discrete and for matched sets of cases and controls
-        (conditional logistic regression, a set a stratum). Exact takes neither weights nor a robust variance, and time
-        in proportion to rows at risk x events at each tied time; its residuals, baseline and test of proportional
-        hazards are Breslow's at its coefficients, as in R.
+        (conditional logistic regression, a set a stratum). Exact takes neither weights nor a robust variance, time in
+        proportion to rows at risk x events at each tied time, and memory to rows at risk, summed over the times; its
+        residuals, baseline and test of proportional hazards are Breslow's at its coefficients, as in R.
     cluster : (n,) labels, such as the person or the matched set; implies robust.
     robust : sandwich variance (Lin and Wei 1989), over rows or clusters.
     start : (p,) coefficients to start from; 0 by default.
@@ -304,9 +305,9 @@ def cox(
         )
     design = design_matrix(X, rows)
     begin = np.zeros(design.shape[1]) if start is None else np.asarray(start, dtype=np.float64)
-    if begin.shape != (design.shape[1],):
+    if begin.shape != (design.shape[1],) or not np.isfinite(begin).all():
         raise DataError(
-            f"start has the shape {begin.shape}; it must have one value for each of {design.shape[1]} columns."
+            f"start has the shape {begin.shape}; it must have one finite value for each of {design.shape[1]} columns."
         )
     columns, scaled = standardised(design, rows)
     likelihood = partial_likelihood(rows, scaled, efron=ties == "efron")
@@ -430,7 +431,12 @@ def _time_tests(state: State, time: Floats, terms: Sequence[Sequence[int]]) -> t
     across, within = state.information(time), state.information(time**2)
     left = within - across @ np.linalg.solve(whole, across)
     chosen = [list(term) for term in terms] + [list(range(len(gradient)))]
-    values = [float(gradient[k] @ np.linalg.solve(left[np.ix_(k, k)], gradient[k])) for k in chosen]
+    # Nothing is left where g(t) does not vary, as with events at one time only: no test, and not a division by noise.
+    values = []
+    for k in chosen:
+        block = left[np.ix_(k, k)]
+        varies = np.linalg.eigvalsh(block)[0] > 1e-12 * np.diag(within)[k].max() if k else False
+        values.append(float(gradient[k] @ np.linalg.solve(block, gradient[k])) if varies else float("nan"))
     return np.array(values), np.array([len(k) for k in chosen])
 
 

@@ -17,6 +17,9 @@ import numpy as np
 from clinops.stats.cox_likelihood import LARGEST_PREDICTOR, PartialLikelihood, Slope, State
 from clinops.stats.risk_sets import Floats, Ints
 
+LARGE = 1e100
+"""A total beyond this is taken down: its derivatives, a few orders larger, still fit a double."""
+
 
 @dataclass(frozen=True)
 class ExactLikelihood(PartialLikelihood):
@@ -60,24 +63,33 @@ class ExactLikelihood(PartialLikelihood):
 def _chosen(risk: Floats, x: Floats, events: int) -> tuple[float, Floats, Floats]:
     """Log of the sum over all choices of so many rows of the product of their risks, and its two derivatives.
 
-    Risks are scaled so that neither the sum nor its parts leave the range of doubles.
+    Risks are scaled so that their sum is the number of events, and totals are taken down whenever they grow large: by
+    themselves they would leave the range of doubles at some thousand rows.
     """
     scale = events / float(risk.sum())
-    total, first, second = _symmetric(risk * scale, x, events)
+    total, first, second, shift = _symmetric(risk * scale, x, events)
     mean = first / total
-    return float(np.log(total)) - events * float(np.log(scale)), mean, second / total - np.outer(mean, mean)
+    logarithm = float(np.log(total)) + shift - events * float(np.log(scale))
+    return logarithm, mean, second / total - np.outer(mean, mean)
 
 
-def _symmetric(risk: Floats, x: Floats, events: int) -> tuple[float, Floats, Floats]:
-    """Elementary symmetric polynomial of degree `events`, its gradient (q,) and second derivatives (q, q)."""
+def _symmetric(risk: Floats, x: Floats, events: int) -> tuple[float, Floats, Floats, float]:
+    """Elementary symmetric polynomial of degree `events`, its gradient (q,) and second derivatives (q, q).
+
+    All three are to be multiplied by exp of the fourth.
+    """
     if events == 1:
-        return float(risk.sum()), risk @ x, x.T @ (risk[:, None] * x)
+        return float(risk.sum()), risk @ x, x.T @ (risk[:, None] * x), 0.0
     q = x.shape[1]
     value, first, second = np.zeros(events + 1), np.zeros((events + 1, q)), np.zeros((events + 1, q, q))
-    value[0] = 1.0
+    value[0], shift = 1.0, 0.0
     for r, row in zip(risk, x, strict=True):
         cross: Any = first[:-1, :, None] * row
         second[1:] += r * (second[:-1] + cross + cross.transpose(0, 2, 1) + value[:-1, None, None] * np.outer(row, row))
         first[1:] += r * (first[:-1] + value[:-1, None] * row)
         value[1:] += r * value[:-1]
-    return float(value[-1]), first[-1], second[-1]
+        if (largest := float(value.max())) > LARGE:
+            shift += float(np.log(largest))
+            for part in (value, first, second):
+                part /= largest
+    return float(value[-1]), first[-1], second[-1], shift

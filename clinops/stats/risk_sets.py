@@ -139,7 +139,10 @@ def alike(values: NDArray[Any]) -> bool:
 
 def _numbers(name: str, values: ArrayLike, length: int | None) -> Floats:
     """Return a copy of our own, so that a fit does not change with the caller's array."""
-    found = np.array(values, dtype=np.float64)
+    try:
+        found = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} holds values that are no numbers ({error}); recode it first.") from error
     if found.ndim != 1 or (length is not None and len(found) != length):
         wanted = "one dimension" if length is None else f"one dimension of {length} values, as exit has"
         raise DataError(f"{name} has the shape {found.shape}; it must have {wanted}.")
@@ -170,7 +173,10 @@ def _codes(name: str, values: ArrayLike, length: int) -> Ints:
         raise DataError(f"{name} has the shape {found.shape}; it must have {length} values, as exit has.")
     if found.dtype.kind == "f" and np.isnan(found).any():
         raise DataError(f"{name} has {int(np.isnan(found).sum())} missing values; give each row a value.")
-    return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    try:
+        return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    except TypeError as error:
+        raise DataError(f"{name} has labels of unlike types, or missing ones ({error}); make them one type.") from error
 
 
 def _tie_times(start: Floats, stop: Floats) -> tuple[Floats, Floats, Ranks | None]:

@@ -496,6 +496,8 @@ def _is_robust(rows: Spells, robust: bool | None) -> bool:
 def _note(rows: Spells) -> str:
     if rows.n == 0:
         return "no rows with follow-up"
+    if not rows.plain and not rows.weight.any():
+        return "every weight is zero"
     return "" if rows.event.any() else "no events"
 
 

@@ -411,3 +411,15 @@ def test_risk_set_sums_equal_brute_force(strata: bool) -> None:
 def test_risk_set_sums_keep_their_digits_over_many_orders_of_magnitude() -> None:
     rows = spells([1, 2, 3], [1, 1, 1], entry=[0, 1, 2])
     assert risk_sets(rows).at_risk(np.array([1e20, 1.0, 1e-20])).tolist() == [1e20, 1.0, 1e-20]
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow", "exact"])
+def test_events_at_one_time_leave_nothing_to_test_of_proportional_hazards(ties: str) -> None:
+    fit = cox([0.0, 0, 0, 1, 1, 1], [5, 5, 9, 5, 5, 5], [1, 0, 0, 1, 1, 0], ties=ties)
+    test = fit.proportional_hazards()
+    assert np.isnan(test.statistic).all() and np.isnan(test.p_value).all() and test.df.tolist() == [1, 1]
+
+
+def test_a_start_that_is_no_number_is_refused() -> None:
+    with pytest.raises(DataError, match="one finite value for each of 1 columns"):
+        cox([0, 1, 0], [1, 2, 3], [1, 1, 0], start=[np.nan])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -46,6 +47,16 @@ def test_every_choice_written_out(n: int, events: int, q: int, seed: int) -> Non
     assert found[0] == pytest.approx(value, rel=1e-12)
     np.testing.assert_allclose(found[1], first, rtol=1e-9, atol=1e-9 * value)
     np.testing.assert_allclose(found[2], second, rtol=1e-9, atol=1e-9 * value)
+    assert found[3] == 0
+
+
+def test_many_of_many_stay_within_the_range_of_doubles() -> None:
+    """1,500 of 2,400 at one time, nobody alike: with all risks equal the sum is the binomial coefficient."""
+    x, event = np.random.default_rng(5).normal(size=2400), np.arange(2400) < 1500
+    fit = cox(x, np.where(event, 1.0, 2.0), event, ties="exact")
+    coefficient = math.lgamma(2401) - math.lgamma(1501) - math.lgamma(901)
+    assert fit.loglik_null == pytest.approx(-coefficient, rel=1e-12)
+    assert fit.converged and np.isfinite(fit.se).all()
 
 
 def test_late_entry_and_strata_by_hand() -> None:

@@ -456,3 +456,15 @@ def test_hazard_limits_bracket_the_estimate() -> None:
     assert curve.conf_low[0] == curve.conf_high[0] == 0
     assert (curve.conf_low[1:] < curve.cumulative_hazard[1:]).all()
     assert (curve.cumulative_hazard[1:] < curve.conf_high[1:]).all()
+
+
+def test_no_weight_at_all_is_said() -> None:
+    curve = kaplan_meier([1, 2, 3], [1, 1, 0], weights=[0, 0, 0])
+    assert curve.note == "every weight is zero"
+
+
+def test_words_are_no_numbers_and_labels_are_of_one_type() -> None:
+    with pytest.raises(DataError, match="event holds values that are no numbers"):
+        kaplan_meier([1, 2], ["dead", "alive"])
+    with pytest.raises(DataError, match="cluster has labels of unlike types"):
+        kaplan_meier([1, 2], [1, 0], cluster=np.array(["a", 1.0], dtype=object))

@@ -61,6 +61,14 @@ class Estimates:
 
         return compare_incidence(self.incidences[group], self.incidences[0], EVENT, day, scale=scale)
 
+    def unknown(self, group: int, day: float) -> str:
+        """Why nothing is known of a group's risk by a day; "" where it is. Day 0 asks for the time from 0 on."""
+        curve = self.curves[group]
+        begins = float(curve.rows.entry.min())
+        if begins > 0 and day <= begins:
+            return f"nobody is at risk before {begins:g}"
+        return "" if curve.time[-1] >= day or curve.survival[-1] == 0 else "nobody is followed so long"
+
     def mean_rows(self, group: int) -> list[Row]:
         """Difference and ratio of the mean time free of the event, a group against the reference."""
         from clinops.stats.competing_risks import compare_time_lost
@@ -68,13 +76,16 @@ class Estimates:
         lost = compare_time_lost(self.incidences[group], self.incidences[0], EVENT, self.horizon)
         means = [self.curves[at].rmst(self.horizon) for at in (group, 0)]
         named = f"mean time free of the event, to {self.horizon:g}"
+        why = self.unknown(group, 0.0) or self.unknown(0, 0.0)
+        if why:
+            return [{"quantity": f"{what} {named}", "note": why} for what in ("Difference in", "Ratio of")]
         difference = {
             "quantity": f"Difference in {named}", "estimate": 0.0 - lost.estimate, "low": 0.0 - lost.conf_high,
             "high": 0.0 - lost.conf_low, "p_value": lost.p_value, "note": lost.note, "format": "number1",
         }  # fmt: skip
         one, other = (mean.estimate for mean in means)
         ratio: Row = {"quantity": f"Ratio of {named}", "format": "ratio", "note": lost.note}
-        if not lost.note and min(one, other) > 0:
+        if np.isfinite(lost.estimate) and min(one, other) > 0:
             # time lost and time free of the event vary together, so their covariance over the groups is the same
             shared = (means[0].std_error ** 2 + means[1].std_error ** 2 - lost.std_error**2) / 2
             variance = (means[0].std_error / one) ** 2 + (means[1].std_error / other) ** 2 - 2 * shared / (one * other)
@@ -117,7 +128,7 @@ class Estimates:
             cluster=groups.cluster,
         )  # fmt: skip
         hazards = self.model.proportional_hazards()
-        said = "" if np.isfinite(hazards.p_value[-1]) else "no finite hazard ratio to test"
+        said = "" if np.isfinite(hazards.p_value[-1]) else "no finite hazard ratio, or events at one time only"
         return [
             {"quantity": "Log-rank test", "estimate": test.statistic, "unit": _chi_squared(test.df),
              "p_value": test.p_value, "note": test.note},

@@ -59,11 +59,10 @@ def risk(made: Estimates, landmarks: Days, event: str, unit: str) -> Result:
 
 def _still(made: Estimates, group: int, times: Any) -> Any:
     """Rows at risk just before each time: entered, and not yet ended; at the very start, all who enter then."""
-    groups, rows = made.groups, made.groups.code == group
-    enter = np.zeros(int(rows.sum())) if groups.entry is None else groups.entry[rows]
-    ended = np.searchsorted(np.sort(groups.exit[rows]), times, side="left")
-    entered = np.searchsorted(np.sort(enter), times, side="left")
-    begins = np.where(times == enter.min(initial=np.inf), (enter == enter.min(initial=np.inf)).sum(), 0)
+    rows = made.curves[group].rows
+    ended = np.searchsorted(np.sort(rows.exit), times, side="left")
+    entered = np.searchsorted(np.sort(rows.entry), times, side="left")
+    begins = np.where(times == rows.entry.min(), (rows.entry == rows.entry.min()).sum(), 0)
     return np.maximum(entered - ended, 0) + begins
 
 
@@ -102,25 +101,23 @@ def _risks(made: Estimates, landmarks: Days) -> pd.DataFrame:
         here = np.array([day])
         reference = int(_still(made, 0, here)[0])
         for group, name in enumerate(names):
-            at, followed = made.curves[group].at(here), _followed(made, group, day)
+            at, why = made.curves[group].at(here), made.unknown(group, day)
             line: dict[str, Any] = {
                 "when": f"By {day:g}", "day": day, "group": name, "n_risk": int(_still(made, group, here)[0]),
-                "n_reference": reference, "note": "" if followed else "nobody is followed so long",
+                "n_reference": reference, "note": why,
             }  # fmt: skip
             values = (1 - at.survival[0], 1 - at.conf_high[0], 1 - at.conf_low[0])
-            line |= dict(zip(("risk", "low", "high"), (100 * v if followed else np.nan for v in values), strict=True))
+            line |= dict(zip(("risk", "low", "high"), (np.nan if why else 100 * v for v in values), strict=True))
             lines.append(line | (_against(made, group, day) if group else {}))
     columns = ("difference", "difference_low", "difference_high", "ratio", "ratio_low", "ratio_high")
     frame = pd.DataFrame(lines)
     return frame.reindex(columns=[*frame.columns, *(name for name in columns if name not in frame.columns)])
 
 
-def _followed(made: Estimates, group: int, day: float) -> bool:
-    curve = made.curves[group]
-    return bool(len(curve.time)) and bool(curve.time[-1] >= day or curve.survival[-1] == 0)
-
-
 def _against(made: Estimates, group: int, day: float) -> dict[str, Any]:
+    why = made.unknown(group, day) or made.unknown(0, day)
+    if why:
+        return {"note": why}
     gap, ratio = (made.risk(group, day, scale) for scale in ("difference", "ratio"))
     return {
         "difference": 100 * gap.estimate, "difference_low": 100 * gap.conf_low, "difference_high": 100 * gap.conf_high,
@@ -170,13 +167,13 @@ def times(made: Estimates, event: str, unit: str) -> Result:
     lines = []
     for group, name in enumerate(made.groups.names):
         curve, rows = made.curves[group], made.groups.of(group)
-        median, mean = curve.quantile(0.5), curve.rmst(made.horizon)
+        median, mean, why = curve.quantile(0.5), curve.rmst(made.horizon), made.unknown(group, 0.0)
         enter = 0.0 if rows["entry"] is None else rows["entry"]
         lines.append({
             "group": name, "n": curve.n, "events": curve.events, "time": float((rows["exit"] - enter).sum()),
             "median": median.estimate, "low": median.conf_low, "high": median.conf_high,
-            "mean": mean.estimate, "mean_low": mean.conf_low, "mean_high": mean.conf_high,
-            "note": mean.note, "about": "mean",
+            "mean": np.nan if why else mean.estimate, "mean_low": np.nan if why else mean.conf_low,
+            "mean_high": np.nan if why else mean.conf_high, "note": why or mean.note, "about": "mean",
         })  # fmt: skip
     frame = pd.DataFrame(lines)
     behind = ("n", "events")

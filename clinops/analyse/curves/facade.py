@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from clinops.analyse.curves import exhibits
 from clinops.analyse.curves.estimates import Estimates
 from clinops.analyse.curves.groups import Groups, of_fitted, of_frame
 from clinops.analyse.exhibits.curves import landmarks as round_days
-from clinops.analyse.exhibits.gallery import Gallery
+from clinops.analyse.exhibits.gallery import RUN_FOLDER, Gallery
 from clinops.errors import DefinitionError
 from clinops.results.result import Result
 
@@ -63,6 +65,25 @@ class Survival(Readable):
             raise DefinitionError("There is one group, so nothing to compare; name the column of groups with by=.")
         return self._show("effects", lambda: exhibits.effects(self.estimates, self.event, self.unit))
 
+    def write(self, folder: str | Path | None = None) -> Path | None:
+        """Write tables and figures into a folder, or where the runner says; see `Study.write`."""
+        from clinops.analyse.bundle import documents_asked
+        from clinops.results import bundle
+
+        target = folder or os.environ.get(RUN_FOLDER)
+        if not target:
+            return None
+        title = f"{self.event}: time to the event by group"
+        summary = {
+            "title": title, "data": "rows given", "date_range": "not stated", "synthetic": False, "cleared": False,
+            "verdicts": [], "failed_checks": [],
+        }  # fmt: skip
+        return bundle.write(
+            target, results=self.exhibits, estimates=None, protocol=None,
+            source_identity={"name": "rows given", "model": "one row a spell"}, summary=summary,
+            min_cell=self._gallery.min_cell, documents=documents_asked(),
+        )  # fmt: skip
+
     @property
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit in the order of reading."""
@@ -104,7 +125,7 @@ def survival(
                 'Name the columns of the frame: co.survival(frame, time="days", event="died", by="arm").'
             )
         groups = of_frame(data, columns, reference)
-        called = called or event.replace("_", " ").capitalize()
+        called = called or str(event).replace("_", " ").capitalize()
     else:
         given = [role for role, name in columns.items() if name is not None]
         if given:
@@ -119,8 +140,13 @@ def survival(
 
 def _horizon(groups: Groups, given: float | None) -> float:
     """Return the last time to which every group is followed, or the one given."""
-    ends = [float(groups.exit[groups.code == at].max(initial=0.0)) for at in range(len(groups.names))]
+    ends = [float(groups.exit[groups.code == at].max()) for at in range(len(groups.names))]
     last = min(ends)
+    if not last > 0:
+        raise DefinitionError(
+            f"Follow-up of {groups.names[ends.index(last)]!r} ends at {last:g}; times are counted from 0, so shift the "
+            "clock until every group is followed beyond it."
+        )
     if given is None:
         return last
     if not 0 < given <= max(ends):

@@ -76,6 +76,8 @@ def of_frame(frame: pd.DataFrame, columns: Mapping[str, str | None], reference: 
     for role, name in given.items():
         if name not in frame.columns:
             raise DefinitionError(f"{role}: " + unknown("column", name, map(str, frame.columns)))
+        if list(frame.columns).count(name) > 1:
+            raise DefinitionError(f"{role}: the frame has more than one column {name!r}; rename all but one.")
         missing = int(frame[name].isna().sum())
         if missing:
             raise DataError(
@@ -84,8 +86,8 @@ def of_frame(frame: pd.DataFrame, columns: Mapping[str, str | None], reference: 
             )
     names, code = _groups(frame[given["by"]]) if "by" in given else (("All",), np.zeros(len(frame), dtype=np.int64))
     names, code = _reference_first(names, code, reference)
-    held: dict[str, Any] = {role: frame[given[role]].to_numpy() if role in given else None for role in columns}
-    for role in ("time", "entry", "weights"):
+    held: dict[str, Any] = {role: frame[given[role]].to_numpy(copy=True) if role in given else None for role in columns}
+    for role in ("time", "event", "entry", "weights"):
         if held[role] is not None:
             held[role] = _numbers(role, given[role], held[role])
     checked = spells(
@@ -94,18 +96,30 @@ def of_frame(frame: pd.DataFrame, columns: Mapping[str, str | None], reference: 
     )  # fmt: skip
     if not checked.n:
         raise DataError(f"No row of the frame ({len(frame):,} rows) has any follow-up.")
+    _each_is_followed(names, code[checked.kept], checked.weight)
     return Groups(
-        names, code, held["time"], held["event"].astype(bool), held["entry"], held["weights"], held["cluster"],
-        held["strata"],
-    )  # fmt: skip
+        names, code, held["time"], held["event"] == 1, held["entry"], held["weights"], held["cluster"], held["strata"]
+    )
+
+
+def _each_is_followed(names: tuple[str, ...], code: NDArray[np.int64], weight: Floats) -> None:
+    """Refuse a group that no row with follow-up, or none with a weight, stands for."""
+    rows, weights = np.bincount(code, minlength=len(names)), np.bincount(code, weights=weight, minlength=len(names))
+    for name, followed, heavy in zip(names, rows, weights, strict=True):
+        if not followed or not heavy:
+            why = "no row with any follow-up" if not followed else "no row with a weight above 0"
+            raise DataError(f"Group {name!r} has {why}, so there is no curve of it; leave it out, or mend its rows.")
 
 
 def _numbers(role: str, name: str, values: NDArray[Any]) -> Floats:
-    if values.dtype.kind not in "biuf":
-        raise DataError(
-            f"{role}: column {name!r} holds {values.dtype}, not numbers; give durations on one clock, such as days "
-            "since the index date ((frame.end - frame.start).dt.days)."
+    plain = values.dtype.kind in "biuf" or all(isinstance(value, int | float | np.number) for value in values)
+    if not plain:
+        how = (
+            "code the event 1, and follow-up that ends without it 0 ((frame.status == 'dead').astype(int))"
+            if role == "event"
+            else "give numbers on one clock, such as days since the index date ((frame.end - frame.start).dt.days)"
         )
+        raise DataError(f"{role}: column {name!r} holds {values.dtype}, not numbers; {how}.")
     return values.astype(np.float64)
 
 
@@ -120,7 +134,11 @@ def _groups(labels: pd.Series) -> tuple[tuple[str, ...], NDArray[np.int64]]:
             f"by: column {labels.name!r} has {len(held.cat.categories)} groups; {MOST_GROUPS} curves can be told "
             "apart in one picture. Merge groups, or give a part of the frame."
         )
-    return tuple(str(name) for name in held.cat.categories), held.cat.codes.to_numpy().astype(np.int64)
+    names = tuple(str(name) for name in held.cat.categories)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"by: column {labels.name!r} has two groups that print as {twice!r}; make them one type.")
+    return names, held.cat.codes.to_numpy().astype(np.int64)
 
 
 def _reference_first(
@@ -154,6 +172,8 @@ def of_fitted(models: Any, reference: str | None) -> Groups:
         return np.concatenate([np.asarray(part[what], dtype=np.float64) for part in parts])
 
     entry, weights = joined("entry"), joined("weights")
+    followed = joined("exit") > entry
+    _each_is_followed(names, code[followed], weights[followed])
     return Groups(
         names, code, joined("exit"), joined("event") == 1, entry if entry.any() else None,
         None if (weights == 1).all() else weights,

@@ -64,7 +64,7 @@ def survival(data: Dataset, protocol: Protocol, measure: Measure, adjusted: Adju
 
 def landmarks(horizon: float) -> np.ndarray:
     """Round days from 0 on, the horizon always among them; one too near it is left out."""
-    step = next((s for s in STEPS if horizon / s <= 7), STEPS[-1])
+    step = next((s for s in STEPS if horizon / s <= 7), 0) or int(10 ** np.ceil(np.log10(horizon / 7)))
     days = [day for day in range(0, int(np.ceil(horizon)), step) if horizon - day >= step / 2]
     return np.array([*days, horizon])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,12 +187,87 @@ def test_what_cannot_be_asked_is_refused_by_name(options: dict[str, Any], messag
         ({"time": [-1.0, 2.0]}, "enter after they leave"),
         ({"time": ["1", "2"]}, "not numbers"),
         ({"time": [0.0, 0.0]}, "has any follow-up"),
+        ({"event": ["0", "1"]}, "event: column 'event' holds object, not numbers; code the event 1"),
     ],
 )
 def test_rows_that_no_curve_can_be_made_of(change: dict[str, Any], message: str) -> None:
     frame = pd.DataFrame({"time": [1.0, 2.0], "event": [1, 0]} | change)
     with pytest.raises(DataError, match=message):
         co.survival(frame, time="time", event="event")
+
+
+def test_events_of_any_numeric_kind_are_the_same_events() -> None:
+    time, event = [5.0, 6, 7, 8], [0, 1, 1, 0]
+    for column in (
+        event,
+        np.array(event, bool),
+        pd.array(event, "Int64"),
+        pd.array(event, "boolean"),
+        np.array(event, object),
+    ):
+        frame = pd.DataFrame({"days": time, "died": column})
+        assert co.survival(frame, time="days", event="died").estimates.curves[0].events == 2
+
+
+def test_all_events_on_one_day() -> None:
+    frame = pd.DataFrame({"t": [30.0] * 20 + [90.0] * 40, "e": [1] * 20 + [0] * 40, "arm": ["a", "b"] * 30})
+    made = co.survival(frame, time="t", event="e", by="arm", min_cell=0)
+    assert any("events at one time only" in note for note in made.effects.notes)
+
+
+def test_a_group_that_nothing_stands_for_is_refused() -> None:
+    frame = pd.DataFrame(
+        {"t": [0.0] * 3 + [1.0, 2, 3], "e": 1, "arm": ["a"] * 3 + ["b"] * 3, "w": [1.0, 1, 1, 0, 0, 0]}
+    )
+    with pytest.raises(DataError, match="Group 'a' has no row with any follow-up"):
+        co.survival(frame, time="t", event="e", by="arm")
+    with pytest.raises(DataError, match="Group 'b' has no row with a weight above 0"):
+        co.survival(frame.assign(t=frame["t"] + 1), time="t", event="e", by="arm", weights="w")
+    with pytest.raises(DataError, match="two groups that print as '1'"):
+        co.survival(frame.assign(arm=[1, "1", 1, "1", 1, "1"], t=1.0), time="t", event="e", by="arm")
+    with pytest.raises(DefinitionError, match="more than one column 't'"):
+        co.survival(pd.concat([frame, frame[["t"]]], axis=1), time="t", event="e")
+
+
+def test_before_anybody_is_at_risk_nothing_is_known() -> None:
+    """Group b enters on day 40: no risk by day 20, no mean from day 0, and no difference from either."""
+    frame = pd.DataFrame({
+        "t": np.r_[np.arange(1.0, 31), np.full(30, 60.0)], "from": np.repeat([0.0, 40], 30), "e": np.repeat([1, 0], 30),
+        "arm": np.repeat(["a", "b"], 30),
+    })  # fmt: skip
+    made = co.survival(frame, time="t", event="e", entry="from", by="arm", landmarks=(20,), horizon=30, min_cell=0)
+    late = made.risk.frame.query("group == 'b'").iloc[0]
+    assert np.isnan([late["risk"], late["difference"], late["ratio"]]).all() and late["n_risk"] == 0
+    assert np.isnan(made.times.frame["mean"].iloc[1]) and not np.isnan(made.times.frame["mean"].iloc[0])
+    means = made.effects.frame[made.effects.frame["quantity"].str.contains("mean time")]
+    assert means["estimate"].isna().all() and (means["note"] == "nobody is at risk before 40").all()
+
+
+def test_what_was_given_does_not_change_with_the_frame() -> None:
+    frame = pd.DataFrame({"t": np.arange(1.0, 41), "e": [1, 0] * 20, "arm": ["a"] * 20 + ["b"] * 20, "s": [0, 1] * 20})
+    options = {"time": "t", "event": "e", "by": "arm", "strata": "s", "cluster": "s"}
+    kept, expected = co.survival(frame, **options), co.survival(frame.copy(), **options).estimates.model.coef
+    frame.loc[:, "s"] = 0
+    assert kept.estimates.model.coef == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_ratio_of_means_needs_no_events_in_both_groups() -> None:
+    frame = pd.DataFrame({"t": [5, 6, 7, 8, 3, 4, 7, 8], "e": [0, 0, 0, 0, 1, 1, 0, 0], "arm": ["a"] * 4 + ["b"] * 4})
+    made = co.survival(frame, time="t", event="e", by="arm", horizon=7, min_cell=0)
+    row = made.effects.frame.set_index("quantity").loc["Ratio of mean time free of the event, to 7"]
+    assert row["estimate"] == pytest.approx((3 + 4 + 7 + 7) / 4 / 7)  # b lives 3, 4, 7 and 7 of 7, a all of it
+
+
+def test_times_in_seconds_have_a_handful_of_landmarks() -> None:
+    frame = pd.DataFrame({"t": np.linspace(1e5, 1e7, 60), "e": [1, 0] * 30})
+    assert len(co.survival(frame, time="t", event="e").landmarks) <= 8
+
+
+def test_exhibits_are_written_to_a_folder(tmp_path: Path) -> None:
+    made = of_lung()
+    folder = made.write(tmp_path / "out")
+    assert folder is not None and (folder / "figures" / "risk.svg").exists() and (folder / "tables").is_dir()
+    assert made.write() is None
 
 
 def test_too_many_groups_are_refused() -> None:
