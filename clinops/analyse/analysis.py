@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,27 @@ if TYPE_CHECKING:
     from clinops.analyse.bundle import Bundle
 
 
-class Analysis:
-    """An analysis sets `_gallery` when it is made, names its `exhibits`, and says what it leaves behind (`bundle`)."""
+class Exhibited(ABC):
+    """Sets `_gallery` when it is made, and names its `exhibits`."""
 
     _gallery: Gallery
 
     @property
+    @abstractmethod
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit, in the order of the report."""
-        raise NotImplementedError
 
+    def _show(self, name: str, make: Callable[[], Result]) -> Any:
+        """Return the exhibit as it may be shown; a caller knows which kind of result it is."""
+        return self._gallery.show(name, make)
+
+
+class Analysis(Exhibited):
+    """An analysis of a source of records, which says what it leaves behind (`bundle`)."""
+
+    @abstractmethod
     def bundle(self) -> Bundle:
         """What `write` writes."""
-        raise NotImplementedError
 
     def write(self, folder: str | Path | None = None) -> Path | None:
         """Write results, tables and figures into a folder.
@@ -38,13 +47,9 @@ class Analysis:
 
         return write(self.bundle(), folder) if folder or os.environ.get(RUN_FOLDER) else None
 
-    def _show(self, name: str, make: Callable[[], Result]) -> Any:
-        """Return the exhibit as it may be shown; a caller knows which kind of result it is."""
-        return self._gallery.show(name, make)
 
-
-class Readable(Analysis):
-    """An analysis that prints and renders as all of its exhibits."""
+class Readable(Exhibited):
+    """Prints and renders as all of its exhibits."""
 
     def __str__(self) -> str:
         return "\n\n".join(str(exhibit) for exhibit in self.exhibits)

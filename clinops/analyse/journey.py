@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clinops.analyse.analysis import Readable
+from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.journey_cells import (
@@ -144,7 +144,7 @@ def _between(spent: pd.DataFrame, row: Any, since: Any, day: Any, state: Any) ->
     return before(upto) - before(np.maximum(since, 0.0))
 
 
-class Journey(Readable):
+class Journey(Readable, Analysis):
     """The care journeys of a study's persons, side by side. A description: nothing is adjusted.
 
     Parameters

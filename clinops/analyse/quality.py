@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from clinops.analyse.analysis import Readable
+from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.exhibits.design import set_aside_table
 from clinops.analyse.exhibits.gallery import Gallery
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NUMBERS = {"quality_summary": "Table 1", "quality_checks": "Table 2", "set_aside": "Table 3"}
 
 
-class Quality(Readable):
+class Quality(Readable, Analysis):
     """The quality of the records an analysis would read; nothing is mended.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, expit
-from clinops.stats.propensity import as_treated
+from clinops.stats.propensity import as_covariates, as_treated
 from clinops.stats.weighting import effective_sample_size
 
 ENTROPY_ESTIMANDS = ("att", "atc", "ate")
@@ -168,12 +168,7 @@ def balancing_score(X: ArrayLike, treated: ArrayLike, *, prior: ArrayLike | None
 
 def _checked(X: ArrayLike, treated: ArrayLike, prior: ArrayLike | None) -> tuple[Floats, NDArray[np.bool_], Floats]:
     arm = as_treated(treated)
-    matrix = np.asarray(X, dtype=float)
-    if matrix.ndim != 2 or len(matrix) != len(arm):
-        raise DataError(f"X has shape {matrix.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
-    if not np.isfinite(matrix).all():
-        columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0)).tolist()
-        raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
+    matrix = as_covariates(X, len(arm))
     case = np.ones(len(arm)) if prior is None else np.asarray(prior, dtype=float)
     if case.shape != arm.shape or not np.isfinite(case).all() or (case < 0).any():
         raise DataError(f"prior must be {len(arm)} finite numbers, none negative; got shape {case.shape}.")

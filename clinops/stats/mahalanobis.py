@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clinops.errors import DataError, DefinitionError
+from clinops.errors import DefinitionError
 from clinops.stats.glm import Floats, Ints
 from clinops.stats.matching import MatchedSets, assemble, by_stratum, check_choices, exact_codes, queue_of
-from clinops.stats.propensity import as_treated
+from clinops.stats.propensity import as_covariates, as_treated
 
 _SINGULAR = 1e-10  # of the largest variance: a direction without spread within the arms
 _TIE = 1e-9  # Mahalanobis distances nearer than this are equal
@@ -70,12 +70,7 @@ def match_mahalanobis(
     Checked pair for pair against MatchIt 4.7.1.
     """
     arm = as_treated(treated)
-    matrix = np.asarray(X, dtype=float)
-    if matrix.ndim != 2 or len(matrix) != len(arm):
-        raise DataError(f"X has shape {matrix.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
-    if not np.isfinite(matrix).all():
-        columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0)).tolist()
-        raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
+    matrix = as_covariates(X, len(arm))
     if score is None and (caliper is not None or order in ("largest", "smallest")):
         raise DefinitionError("A caliper and the orders largest and smallest need `score`, the number they are about.")
     value = np.zeros(len(arm)) if score is None else np.asarray(score, dtype=float)

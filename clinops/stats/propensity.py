@@ -114,6 +114,22 @@ def propensity(
     return _penalised(design, arm, case, penalty, strength)
 
 
+def as_covariates(X: ArrayLike, rows: int) -> Floats:
+    """Check covariates, (rows, k), every value known.
+
+    Raises
+    ------
+    DataError : another shape, or missing values.
+    """
+    matrix = np.asarray(X, dtype=float)
+    if matrix.ndim != 2 or len(matrix) != rows:
+        raise DataError(f"X has shape {matrix.shape}; it must be ({rows}, columns) to fit `treated`.")
+    if not np.isfinite(matrix).all():
+        columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0)).tolist()
+        raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
+    return matrix
+
+
 def as_treated(treated: ArrayLike) -> NDArray[np.bool_]:
     """Return a (n,) bool array from 0/1 or bool; anything else is a DataError."""
     given = np.asarray(treated)

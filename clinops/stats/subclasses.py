@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, Ints
 from clinops.stats.matching import exact_codes, unmatched_note
-from clinops.stats.propensity import as_treated
+from clinops.stats.propensity import as_covariates, as_treated
 
 Bins = int | str | Sequence[int | ArrayLike]
 
@@ -92,12 +92,7 @@ def coarsened_exact_match(
     equal widths. Source: Iacus, King and Porro 2012; bins as MatchIt 4.7.1, method = "cem", groups and weights equal.
     """
     arm = as_treated(treated)
-    matrix = np.asarray(X, dtype=float)
-    if matrix.ndim != 2 or len(matrix) != len(arm):
-        raise DataError(f"X has shape {matrix.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
-    if not np.isfinite(matrix).all():
-        columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0)).tolist()
-        raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
+    matrix = as_covariates(X, len(arm))
     cuts = tuple(_cuts(column, rule) for column, rule in zip(matrix.T, _rules(bins, matrix), strict=True))
     binned = [np.searchsorted(cut, column, side="right") for cut, column in zip(cuts, matrix.T, strict=True)]
     code = np.column_stack([exact_codes(exact, len(arm)), *binned])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from clinops.analyse.analysis import Readable
+from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.care import care_tables as tables
 from clinops.analyse.care import monthly
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clinops.results.result import Result
 
 
-class CareMeasures(Readable):
+class CareMeasures(Readable, Analysis):
     """Measures of care on a source by stated rules.
 
     Each is made when it is asked for and leaves with small counts hidden; those that need a code list (`observation`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from clinops.analyse.analysis import Readable
+from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.care import readmission_tables as tables
 from clinops.analyse.care import sites
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clinops.results.result import Result
 
 
-class Readmissions(Readable):
+class Readmissions(Readable, Analysis):
     """Readmissions on a source by stated rules.
 
     Exhibits leave with small counts hidden; `frame` and `persons` hold the numbers as they are, and stay with the

@@ -6,7 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinops.analyse.analysis import Readable
+from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.care.measures import CareMeasures
 from clinops.analyse.care.people import People
@@ -30,7 +30,7 @@ NUMBERS = {
 ARMS = ("exposed", "comparator")
 
 
-class Care(Readable):
+class Care(Readable, Analysis):
     """Readmissions and the other measures of care of the same persons and days, numbered and protected together.
 
     Parameters

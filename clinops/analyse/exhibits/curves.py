@@ -69,11 +69,11 @@ def landmarks(horizon: float) -> np.ndarray:
     return np.array([*days, horizon])
 
 
-def thinned(steps: np.ndarray) -> np.ndarray:
+def thinned(steps: np.ndarray, most: int = MOST_STEPS) -> np.ndarray:
     """Return the places of a curve's steps, spread over at most so many as the page has room for."""
-    if len(steps) <= MOST_STEPS:
+    if len(steps) <= most:
         return steps
-    return np.asarray(steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))])
+    return np.asarray(steps[np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))])
 
 
 def _curve(curve: Any, days: np.ndarray, label: str) -> pd.DataFrame:

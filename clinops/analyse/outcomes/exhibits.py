@@ -8,6 +8,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.dataset import DAYS_A_YEAR
+from clinops.analyse.exhibits.curves import thinned
 from clinops.analyse.outcomes import estimates as made
 from clinops.analyse.outcomes.rows import DEATH, EVENT, EventRows
 from clinops.results.result import Column, Figure, Result
@@ -105,9 +106,7 @@ def _steps(rows: EventRows, curve: Any, cause: int, arm: int, exits: Any) -> pd.
     import pandas as pd
 
     column = curve.column(cause)
-    steps = np.flatnonzero(curve.n_event[:, column] > 0)
-    if len(steps) > MOST_STEPS:
-        steps = steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))]
+    steps = thinned(np.flatnonzero(curve.n_event[:, column] > 0), MOST_STEPS)
     time = np.concatenate([[0.0], curve.time[steps]])
 
     def read(values: Any) -> Any:
@@ -207,9 +206,7 @@ def repeats(rows: EventRows, landmarks: tuple[float, ...]) -> Result:
     parts = []
     for i, (curve, arm) in enumerate(zip(curves, (True, False), strict=True)):
         ends = np.sort(rows.end[rows.arm(arm)])
-        steps = np.flatnonzero(curve.n_event > 0)
-        if len(steps) > MOST_STEPS:
-            steps = steps[np.unique(np.linspace(0, len(steps) - 1, MOST_STEPS).round().astype(int))]
+        steps = thinned(np.flatnonzero(curve.n_event > 0), MOST_STEPS)
         time = np.concatenate([[0.0], curve.time[steps]])
         parts.append(pd.DataFrame({
             "arm": rows.names[i], "cause": rows.event, "kind": "curve", "time": time,

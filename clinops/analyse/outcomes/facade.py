@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinops.analyse.analysis import Readable
+from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.outcomes import estimates as made
@@ -31,7 +31,7 @@ ORDER = ("happened", "incidence", "effects", "repeats", "repeat_effects", "rates
 LANDMARKS = 4
 
 
-class Outcome(Readable):
+class Outcome(Readable, Analysis):
     """One outcome of a study.
 
     Parameters

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinops.analyse.analysis import Analysis
+from clinops.analyse.analysis import Exhibited
 from clinops.analyse.bundle import documents_asked
 from clinops.analyse.exhibits.gallery import RUN_FOLDER, Gallery
 from clinops.analyse.trial import arms, comparisons, estimates, exhibits, front, observational, robustness, subgroups
@@ -29,7 +29,7 @@ NUMBERS = {
 }  # fmt: skip
 
 
-class Trial(Analysis):
+class Trial(Exhibited):
     """A programme that was offered to some, with one row a person; every exhibit is made when asked for.
 
     Parameters
