@@ -41,14 +41,16 @@ from clinops.define.protocol import (
     subgroup,
     weight,
 )
+from clinops.define.register import read as register
 from clinops.define.steps import age, between, first, has, lacks, observed, sex_is
 from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
 _LATER = {
     "care": "clinops.analyse.care.report", "care_measures": "clinops.analyse.care.measures",
-    "cost_of_care": "clinops.analyse.costs.care", "journey": "clinops.analyse.journey",
-    "hazard_ratios": "clinops.analyse.curves.hazards", "ledger": "clinops.analyse.costs.ledger",
+    "cost_of_care": "clinops.analyse.costs.care", "design_stage": "clinops.analyse.stage",
+    "journey": "clinops.analyse.journey", "hazard_ratios": "clinops.analyse.curves.hazards",
+    "ledger": "clinops.analyse.costs.ledger",
     "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
     "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
@@ -69,10 +71,10 @@ __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between",
     "care", "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
-    "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
+    "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
     "index_date", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
-    "readmissions",
+    "readmissions", "register",
     "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops._version import __version__
-from clinops.analyse import checks, front, verdict
+from clinops.analyse import checks, front, plan, verdict
 from clinops.analyse.adjust import Adjusted, adjust
 from clinops.analyse.analysis import Analysis
 from clinops.analyse.bundle import Bundle
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from clinops.build.cohorts import Cohort
     from clinops.build.rows import Baseline, Outcomes
+    from clinops.define.register import Register
     from clinops.results.front import FrontPage
 
 TREND_MONTHS = 12
@@ -53,15 +54,20 @@ class Study(Analysis):
     source : from `connect`.
     truth : on simulated records, the file with both potential outcomes (``clinops simulate`` writes it
         beside the records); exhibits then print the truth beside the estimate.
+    register : the file in which `Protocol.lock` wrote the plan; that outcomes are read is written there too, and a
+        check says whether the plan was fixed before.
 
     Raises
     ------
     DesignError : lint found errors that the protocol does not allow by name.
     """
 
-    def __init__(self, protocol: Protocol, source: Any, truth: str | Path | None = None) -> None:
+    def __init__(
+        self, protocol: Protocol, source: Any, truth: str | Path | None = None, register: str | Path | None = None
+    ) -> None:
         self.protocol = protocol
         self.source = source
+        self.register_file = None if register is None else Path(register)
         self.truth_file = None if truth is None else Path(truth)
         self.findings: Findings = protocol.lint(source)
         self.findings.raise_if_stopped()
@@ -105,10 +111,20 @@ class Study(Analysis):
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """What happened to every entry during follow-up."""
+        """What happened to every entry during follow-up; that they are read is first written into the register."""
         from clinops.build import rows
 
+        _ = self.register
         return rows.outcomes(self.protocol, self.baseline)
+
+    @cached_property
+    def register(self) -> Register | None:
+        """The register, in which it stands that this protocol reads outcomes; None where none is kept."""
+        from clinops.define.register import note_outcomes
+
+        if self.register_file is None:
+            return None
+        return note_outcomes(self.register_file, self.protocol, self.source.fingerprint)
 
     @cached_property
     def data(self) -> Dataset:
@@ -305,8 +321,9 @@ class Study(Analysis):
 
         if reason := costs.impossible(self.source):
             return _nothing("cost_trend", "Cost per member-month by month from index", reason)
+        frame = self.outcomes.frame
         months = rows.person_months(self.protocol, self.baseline, "total", TREND_MONTHS, TREND_MONTHS)
-        frame, index = self.outcomes.frame, self.baseline.frame["index_date"].to_numpy(dtype="datetime64[D]")
+        index = self.baseline.frame["index_date"].to_numpy(dtype="datetime64[D]")
         first, last = (frame[c].to_numpy(dtype=float) for c in ("observed_from_day", "end_day"))
         at, covered = months_covered(index, first, last, TREND_MONTHS, TREND_MONTHS)
         return curves.cost_trend(self.data, self.protocol, self.adjusted, months, covered, at, self.currency)
@@ -323,6 +340,7 @@ class Study(Analysis):
             "check_follow_up": lambda: checks.follow_up_check(self.data, self.outcomes.frame, self.protocol),
             "check_negative_controls": lambda: checks.negative_control_check(self.estimates, self.protocol),
             "e_values": lambda: checks.e_values(self.data, self.estimates, self.protocol),
+            "check_plan": lambda: plan.plan_check(self.register, self.protocol, self.rows),
         }
         return tuple(self._show(name, make) for name, make in made.items())  # type: ignore[misc]
 
@@ -484,7 +502,7 @@ NUMBERS = {
     "subgroups": "Table 8", "sensitivity": "Table 9", "checks": "Table 10",
     "check_design": "Table 10a", "check_balance": "Table 10b",
     "check_overlap": "Table 10c", "check_follow_up": "Table 10d", "check_negative_controls": "Table 10e",
-    "e_values": "Table 10f", "code_lists": "Table 11", "limits": "Table 12",
+    "e_values": "Table 10f", "check_plan": "Table 10g", "code_lists": "Table 11", "limits": "Table 12",
     "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",
     "cost_trend": "Figure 5", "survival": "Figure 6", "forest": "Figure 7",
 }  # fmt: skip

@@ -20,6 +20,7 @@ from clinops.errors import DefinitionError, unknown
 
 if TYPE_CHECKING:
     from clinops.define.findings import Findings
+    from clinops.define.register import Entry
 
 ESTIMANDS = ("att", "ate", "overlap")
 METHODS = ("weight", "match", "none")
@@ -331,6 +332,21 @@ class Protocol(Definition):
         from clinops.define.lint import lint
 
         return lint(self, source)
+
+    def lock(self, register: str | Path, *, reason: str = "") -> Entry:
+        """Fix the plan before outcomes are read: write it into a register, an append-only file, with date and hash.
+
+        A changed protocol is an amendment and needs a reason. Give the same file to ``protocol.on(source,
+        register=...)`` and the report says whether outcomes had been read before, and what was amended.
+
+        Raises
+        ------
+        DesignError : lint errors that the protocol does not allow by name.
+        DefinitionError : an amendment without a reason; a file that is no register.
+        """
+        from clinops.define.register import lock
+
+        return lock(register, self, reason=reason)
 
     def on(self, source: Any, **more: Any) -> Any:
         """Bind the protocol to a source; returns a `Study`, in which nothing has run yet."""

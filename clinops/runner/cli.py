@@ -134,6 +134,13 @@ def _simulate(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _lock(options: argparse.Namespace) -> int:
+    from clinops.define.protocol import protocol
+
+    print(protocol.read(options.protocol).lock(options.register, reason=options.reason))
+    return DONE
+
+
 # --- their options -------------------------------------------------------------------------------
 
 
@@ -165,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     one = _command(commands, "check", _check, "check the quality of a source of records", "clinops check data/gibleed")
     one.add_argument("source", metavar="SOURCE", help="folder, DuckDB file or postgresql:// address")
     _add_simulate(commands)
+    _add_lock(commands)
     return parser
 
 
@@ -232,3 +240,15 @@ def _add_simulate(commands: Any) -> None:
     )
     parser.add_argument("--replace", action="store_true", help="replace an older world in OUT")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same records")
+
+
+def _add_lock(commands: Any) -> None:
+    text = "fix a protocol in a register before outcomes are read"
+    example = (
+        "clinops lock data/protocols/remote_care_programme.json remote-care.jsonl\n"
+        "  clinops lock plan.json plan.jsonl --reason 'the committee asked for a follow-up of 180 days'"
+    )
+    parser = _command(commands, "lock", _lock, text, example)
+    parser.add_argument("protocol", metavar="PROTOCOL", help="the protocol as JSON, as protocol.write(...) made it")
+    parser.add_argument("register", metavar="REGISTER", help="the append-only file; made where it is not there")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why a plan that stands is amended")

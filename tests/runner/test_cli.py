@@ -15,7 +15,7 @@ from clinops.runner.clash import ClashError, owners, refuse_clash
 from clinops.runner.secret import holds_secret, scrub
 from tests.runner.support import clinops, write_notebook
 
-COMMANDS = ("run", "report", "list", "check", "simulate")
+COMMANDS = ("run", "report", "list", "check", "simulate", "lock")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
