@@ -7,6 +7,7 @@ A learner takes (n, k) covariates, (n,) outcomes and (n,) case weights, and retu
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from clinops.stats.propensity import propensity
 
 Predictor = Callable[[Floats], Floats]
 Learner = Callable[[Floats, Floats, Floats], Predictor]
+
+_ROWS_FOR_THREADS = 50_000  # below, threads wait for each other longer than they work (twelvefold on a busy machine)
 
 BOOSTED_FAMILIES = ("binomial", "gaussian", "poisson", "gamma")
 
@@ -91,22 +94,38 @@ def boosting_learner(
 
     def fit(X: Floats, y: Floats, weights: Floats) -> Predictor:
         kept = weights > 0
+        rows, seen, mass = X[kept], y[kept], weights[kept]
         if family != "binomial":
             loss = "squared_error" if family == "gaussian" else family
             model = ensemble.HistGradientBoostingRegressor(loss=loss, **options)
-            return model.fit(X[kept], y[kept], sample_weight=weights[kept]).predict
-        if len(np.unique(y[kept])) == 1:  # one class has no classifier, but its probability is plain
-            certain = float(y[kept][0])
+            with _threads(len(rows)):
+                model.fit(rows, seen, sample_weight=mass)
+            return lambda new: _predicted(model.predict, new)
+        if len(np.unique(seen)) == 1:  # one class has no classifier, but its probability is plain
+            certain = float(seen[0])
             return lambda new: np.full(len(new), certain)
         classifier = ensemble.HistGradientBoostingClassifier(**options)
-        classifier.fit(X[kept], y[kept], sample_weight=weights[kept])
-        return lambda new: np.asarray(classifier.predict_proba(new)[:, 1])
+        with _threads(len(rows)):
+            classifier.fit(rows, seen, sample_weight=mass)
+        return lambda new: _predicted(classifier.predict_proba, new)[:, 1]
 
     return fit
 
 
 def _with_intercept(X: Floats) -> Floats:
     return np.column_stack([np.ones(len(X)), X])
+
+
+def _threads(rows: int) -> AbstractContextManager[Any]:
+    """Hold few rows to one thread; threadpoolctl comes with scikit-learn."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1) if rows < _ROWS_FOR_THREADS else nullcontext()
+
+
+def _predicted(predict: Callable[[Floats], Any], new: Floats) -> Floats:
+    with _threads(len(new)):
+        return np.asarray(predict(new), dtype=float)
 
 
 def _histogram_boosting() -> Any:
