@@ -25,8 +25,8 @@ class PropensityFit:
     score, logit : (n,), probability of treatment and its log odds.
     treated : (n,) bool. weights : (n,) case weights.
     design : (n, m) columns that were estimated, the intercept first. columns : (m,) their index in `coef`.
-    bread : (m, m) inverse information, or None when penalised (M-estimation does not then apply).
-    penalty : "none", "l1 (strength 1)", ...
+    bread : (m, m) inverse information, or None when penalised or boosted (M-estimation does not then apply).
+    penalty : "none", "l1 (strength 1)", "gradient boosting, out of 5 folds", ...
     separated : True when a combination of covariates predicts treatment perfectly in some rows.
     note : what a reader must know ("" if nothing).
     """
@@ -61,8 +61,8 @@ class PropensityFit:
         """
         if self.bread is None:
             raise DefinitionError(
-                f"The score was fitted with a penalty ({self.penalty}), so its score equations do not hold;"
-                " use penalty=None, the bootstrap, or take the weights as known."
+                f"The score was penalised or learned ({self.penalty}), so its score equations do not hold;"
+                " use a plain score (penalty=None), the bootstrap, or take the weights as known."
             )
         direction = self.design @ (self.bread @ gradient)
         residual = self.weights * (self.treated - self.score)
@@ -104,7 +104,7 @@ def propensity(
     if design.ndim != 2 or len(design) != len(arm):
         raise DataError(f"X has shape {design.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
     case = np.ones(len(arm)) if weights is None else np.asarray(weights, dtype=float)
-    _both_arms(arm, case)
+    both_arms(arm, case)
     if penalty is None:
         return _plain(design, arm, case)
     if penalty not in _PENALTIES:
@@ -140,12 +140,13 @@ def as_treated(treated: ArrayLike) -> NDArray[np.bool_]:
     return given.astype(bool)
 
 
-def _both_arms(arm: NDArray[np.bool_], case: Floats) -> None:
+def both_arms(arm: NDArray[np.bool_], case: Floats, where: str = "") -> None:
+    """Refuse an arm in which nobody has weight."""
     exposed, comparator = int((arm & (case > 0)).sum()), int((~arm & (case > 0)).sum())
     if not exposed or not comparator:
         raise DataError(
             f"A propensity score needs people in both arms; there are {exposed} treated and {comparator}"
-            " comparators. Loosen the eligibility of the empty arm."
+            f" comparators{where}. Loosen the eligibility of the empty arm."
         )
 
 
@@ -164,7 +165,7 @@ def _plain(X: Floats, arm: NDArray[np.bool_], case: Floats) -> PropensityFit:
             " some rows, so scores there are 0 or 1 and the arms do not overlap; narrow the eligibility, drop"
             " the covariate (if it is part of the exposure) or use a penalty."
         )
-    notes.append(_extremes(fit.fitted))
+    notes.append(extremes_note(fit.fitted))
     return PropensityFit(
         coef=fit.coef,
         score=fit.fitted,
@@ -197,7 +198,7 @@ def _penalised(X: Floats, arm: NDArray[np.bool_], case: Floats, penalty: str, st
     constant = np.flatnonzero(~varies).tolist()
     notes = [f"Covariate(s) {constant} are constant and were left out." if constant else ""]
     notes.append("" if converged else f"The penalised fit stopped after {_ROUNDS} rounds short of its tolerance.")
-    notes.append(_extremes(expit(logit)))
+    notes.append(extremes_note(expit(logit)))
     return PropensityFit(
         coef=coef,
         score=expit(logit),
@@ -263,7 +264,8 @@ def _coordinate_descent(information: Floats, gradient: Floats, beta: Floats, las
     return target
 
 
-def _extremes(score: Floats) -> str:
+def extremes_note(score: Floats) -> str:
+    """Say how many scores are nearly 0 or 1, when it is more than 5 %."""
     beyond = int(((score < _EXTREME) | (score > 1 - _EXTREME)).sum())
     if beyond <= len(score) * 0.05:
         return ""
