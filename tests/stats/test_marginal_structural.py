@@ -108,7 +108,7 @@ def world(persons: int, seed: int, periods: int = 3, loss: bool = False) -> Worl
     before, gone = np.zeros(persons), np.zeros(persons, bool)
     for t in range(periods):
         covariate[:, t] = np.where(gone, np.nan, severity - before + 0.7 * rng.normal(size=persons))
-        treated[:, t] = rng.random(persons) < expit(-0.3 + 0.8 * np.nan_to_num(covariate[:, t]) + 0.8 * before)
+        treated[:, t] = rng.random(persons) < expit(-0.3 + 0.4 * np.nan_to_num(covariate[:, t]) + 0.5 * before)
         before = treated[:, t]
         lost[:, t] = loss & (rng.random(persons) < expit(-2.5 + 0.9 * np.nan_to_num(covariate[:, t])))
         gone |= lost[:, t] > 0
