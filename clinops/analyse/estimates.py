@@ -12,8 +12,9 @@ import numpy as np
 from clinops.analyse.adjust import Adjusted, adjust
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import MAIN, Row, effects
+from clinops.define.adjustment import Adjustment
 from clinops.define.measures import Measure
-from clinops.define.protocol import Adjustment, Protocol, Subgroup
+from clinops.define.protocol import Protocol, Subgroup
 from clinops.define.windows import Window
 from clinops.errors import DataError
 
@@ -180,9 +181,11 @@ def _alternatives(protocol: Protocol) -> tuple[Adjustment, ...]:
     grid = (
         Adjustment("match", "att", caliper=0.2), Adjustment("match", "att", caliper=0.1),
         Adjustment("weight", "overlap"), Adjustment("weight", "att"), Adjustment("weight", "att", penalty="l2"),
-        Adjustment("weight", "att", truncate=0.99),
+        Adjustment("weight", "att", truncate=0.99), Adjustment("weight", "att", using="entropy"),
+        Adjustment("standardise", "att"), Adjustment("doubly robust", "att"),
     )  # fmt: skip
-    return tuple(a for a in grid if a.label != protocol.adjust.label)
+    curve = protocol.primary is not None and protocol.primary.measure == "time to"
+    return tuple(a for a in grid if a.label != protocol.adjust.label and (a.needs_weights or not curve))
 
 
 def _half(protocol: Protocol) -> tuple[Window, ...]:

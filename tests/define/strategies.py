@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 import clinops as co
+from clinops.define.adjustment import ESTIMANDS, PENALTIES, Adjustment
 from clinops.define.codes import Codes
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.events import DOMAINS, UNCODED, Events
 from clinops.define.maps import WEIGHTS
 from clinops.define.measures import AMOUNTS, COST_CATEGORIES, Measure
-from clinops.define.protocol import ESTIMANDS, FEE_UNITS, PENALTIES, PERSPECTIVES, Adjustment, Protocol
+from clinops.define.protocol import FEE_UNITS, PERSPECTIVES, Protocol
 
 concepts = st.integers(0, 2**62)
 names = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))

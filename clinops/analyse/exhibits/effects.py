@@ -47,7 +47,8 @@ def effects_table(estimates: pd.DataFrame, protocol: Protocol) -> Result:
     label = protocol.adjust.label
     notes = [
         f"Adjusted: {label}. Differences and ratios compare {protocol.exposed.name} with {protocol.comparator.name}.",
-        "Persons, events and person-years are as observed, without weights; values are weighted.",
+        "Persons, events and person-years are as observed, without weights; values are "
+        + ("weighted." if protocol.adjust.needs_weights else "means predicted for the same persons."),
         "Ratio: of hazards for a time to the first event, of rates for counts, of means for costs and days.",
     ]
     return Result(

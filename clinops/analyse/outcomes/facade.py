@@ -141,8 +141,10 @@ def outcome(
 
     Raises
     ------
-    DefinitionError : no such outcome, landmarks outside the window, ages that do not rise, an unknown word.
+    DefinitionError : an adjustment without weights, no such outcome, landmarks outside the window, ages that do not
+        rise, an unknown word.
     """
+    study.protocol.adjust.refuse_models("An outcome in depth")
     return Outcome(study, name, landmarks, age_bands, rates_of, standard)
 
 
