@@ -88,7 +88,8 @@ def adjust(
 
     Raises
     ------
-    DataError : an arm is empty, or no covariate varies.
+    DataError : an arm is empty, no covariate varies, no weights make the means equal, or a doubly robust estimator has
+        scores of 0 or 1.
 
     Notes
     -----
@@ -121,9 +122,19 @@ def _adjust(
     if adjustment.method == "standardise":
         weights, estimand = np.ones(len(data)), ESTIMANDS[adjustment.estimand]
         return Adjusted(adjustment, weights, groups, name, fit, design, estimand=estimand, notes=notes, score=fit.score)
+    if adjustment.method == "doubly robust" and not _overlapping(fit):
+        raise DataError(
+            "Some scores are 0 or 1, so the arms do not overlap there and no doubly robust effect exists. Narrow the "
+            "eligibility, give the score a penalty, or use co.weight('overlap')."
+        )
     if adjustment.using in BALANCING:
         return _balanced(data, adjustment, fit, design, groups, name)
     return _weighted(adjustment, fit, design, groups, name, notes)
+
+
+def _overlapping(fit: PropensityFit) -> bool:
+    """Whether every score lies between 0 and 1, so that its inverse weights exist."""
+    return not fit.separated and bool(((fit.score > 0) & (fit.score < 1)).all())
 
 
 def _uses_score(adjustment: Adjustment) -> bool:

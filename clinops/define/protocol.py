@@ -199,7 +199,8 @@ class Protocol(Definition):
             seen[measure.id] = measure
         if sum(m.role == "primary" for m in self.outcomes) > 1:
             raise DefinitionError("More than one outcome has the role 'primary'; one question has one primary outcome.")
-        check_covariates(self.adjust, self.covariates)
+        for adjust in (self.adjust, *self.sensitivity.adjustments):
+            check_covariates(adjust, self.covariates)
         if self.primary is not None and self.primary.measure == "time to" and not self.adjust.needs_weights:
             raise DefinitionError(
                 f"The primary outcome {self.primary.name!r} is a time to an event, of which {self.adjust.label} has no "

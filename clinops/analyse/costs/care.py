@@ -379,10 +379,14 @@ def cost_of_care(
             "Say who is compared with whom: protocol= (records in OMOP), or people= (a file with person_id, arm and "
             "index_date), one of the two."
         )
+    source = records if isinstance(records, str | Path) and is_flat(records) else opened(records)
+    if protocol is not None and isinstance(source, str | Path):
+        raise DefinitionError(
+            "A protocol needs records in OMOP; flat claims need people=, a file that says who is who."
+        )
     design = read_protocol.read(protocol) if isinstance(protocol, str | Path) else protocol
     if design is not None:
         design.adjust.refuse_models("A cost analysis")
-    source = records if isinstance(records, str | Path) and is_flat(records) else opened(records)
     book = ledger(source, rules=rules)
     chosen.check_categories(book.books.rules.categories)
     if design is None:
@@ -390,10 +394,6 @@ def cost_of_care(
         read = partial(people_rows, file=Path(people), names=tuple(names), covariates=tuple(covariates))
         where = identity(book.books) if isinstance(source, str | Path) else source
         return CostOfCare(read, book, chosen, where, min_cell=min_cell or 11)
-    if isinstance(source, str | Path):
-        raise DefinitionError(
-            "A protocol needs records in OMOP; flat claims need people=, a file that says who is who."
-        )
     study = design.on(source, truth=truth)
     return CostOfCare(partial(study_rows, study), book, chosen, source, study, min_cell or design.min_cell)
 

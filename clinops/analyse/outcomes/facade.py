@@ -144,8 +144,9 @@ def outcome(
     DefinitionError : an adjustment without weights, no such outcome, landmarks outside the window, ages that do not
         rise, an unknown word.
     """
+    made = Outcome(study, name, landmarks, age_bands, rates_of, standard)
     study.protocol.adjust.refuse_models("An outcome in depth")
-    return Outcome(study, name, landmarks, age_bands, rates_of, standard)
+    return made
 
 
 def _landmarks(given: Sequence[float], since: float, horizon: float) -> tuple[float, ...]:
