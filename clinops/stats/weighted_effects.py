@@ -376,7 +376,8 @@ def as_balancing_weights(
         if not np.array_equal(propensity.treated, arm):
             raise DataError("The propensity score was fitted on other rows or another treatment than these.")
         if propensity.bread is None:
-            note = f"The score was penalised ({propensity.penalty}), so its estimation is not in the standard error."
+            how = f"The score was penalised or learned ({propensity.penalty})"
+            note = f"{how}, so its estimation is not in the standard error."
         note = " ".join(filter(None, (propensity.note, note)))
     if isinstance(weights, BalancingWeights):
         if weights.weights.shape != arm.shape:
