@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.design import Design, model_design
-from clinops.define.adjustment import BALANCING, Adjustment
+from clinops.define.adjustment import BALANCING, FOLDS, Adjustment
 from clinops.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Adjusted:
     estimand : in words, for whom the effect holds.
     share_unmatched : of the exposed entries; 0 without matching.
     notes : what a reader must know.
+    seed : of what an estimator draws (folds).
     """
 
     adjustment: Adjustment
@@ -60,6 +61,7 @@ class Adjusted:
     share_unmatched: float = 0.0
     notes: tuple[str, ...] = ()
     score: Floats | None = None
+    seed: int = 0
 
     @property
     def label(self) -> str:
@@ -115,7 +117,7 @@ def _adjust(
         raise DataError(
             "No covariate varies in these records, so there is nothing to adjust for; use adjust=co.crude()."
         )
-    fit = _score(data, covariates, design, adjustment)
+    fit = _score(data, covariates, design, adjustment, seed)
     notes = (fit.note,) if fit.note and _uses_score(adjustment) else ()
     if adjustment.method == "match":
         return replace(_matched(data, adjustment, fit, design, groups, name, notes, seed), score=fit.score)
@@ -129,7 +131,7 @@ def _adjust(
         )
     if adjustment.using in BALANCING:
         return _balanced(data, adjustment, fit, design, groups, name)
-    return _weighted(adjustment, fit, design, groups, name, notes)
+    return replace(_weighted(adjustment, fit, design, groups, name, notes), seed=seed)
 
 
 def _overlapping(fit: PropensityFit) -> bool:
@@ -145,16 +147,35 @@ def _uses_score(adjustment: Adjustment) -> bool:
     return adjustment.method != "standardise"
 
 
-def _score(data: Dataset, covariates: tuple[Measure, ...], design: Design, adjustment: Adjustment) -> PropensityFit:
+def _score(
+    data: Dataset, covariates: tuple[Measure, ...], design: Design, adjustment: Adjustment, seed: int
+) -> PropensityFit:  # fmt: skip
     """The propensity score; adjustments that differ only in what they make of it share one fit."""
+    penalty, strength = adjustment.penalty, adjustment.strength
+    using = "logistic" if adjustment.using in BALANCING else adjustment.using
+    key = ("score", covariates, using, penalty, strength, seed if using == "boosted" else None)
+    fit: PropensityFit = data.once(key, lambda: SCORES[using](data, design, adjustment, seed))
+    return fit
+
+
+def _logistic(data: Dataset, design: Design, adjustment: Adjustment, seed: int) -> PropensityFit:
     from clinops.stats.propensity import propensity
 
-    penalty, strength = adjustment.penalty, adjustment.strength
-    fit: PropensityFit = data.once(
-        ("score", covariates, penalty, strength),
-        lambda: propensity(design.matrix, data.exposed, penalty=penalty, strength=strength),
+    return propensity(design.matrix, data.exposed, penalty=adjustment.penalty, strength=adjustment.strength)
+
+
+def _boosted(data: Dataset, design: Design, adjustment: Adjustment, seed: int) -> PropensityFit:
+    """Scores out of fold, a person's entries in one fold."""
+    from clinops.stats.boosted_score import boosted_propensity
+
+    alone = len(np.unique(data.person)) == len(data)
+    return boosted_propensity(
+        design.matrix, data.exposed, seed=seed, folds=FOLDS, cluster=None if alone else data.person
     )
-    return fit
+
+
+SCORES = {"logistic": _logistic, "boosted": _boosted}
+"""What a propensity score can be made with."""
 
 
 def _weighted(

@@ -62,10 +62,12 @@ def _means(
 
     how, design = adjusted.adjustment, adjusted.design
     assert design is not None, "a model of the outcome has covariates"
-    arm = exposed[keep]
+    arm, matrix = exposed[keep], design.matrix[keep]
     if not (arm.any() and (~arm).any()):
         return _nothing(exposed, keep, how.estimand)
-    designs = arm_designs(arm, design.matrix[keep], interact=True)
+    if how.method == "doubly robust" and (how.estimator == "tmle" or how.folds > 1):
+        return _spread(_learned(y[keep], arm, adjusted, keep, family), keep)
+    designs = arm_designs(arm, matrix, interact=True)
     if how.method == "standardise":
         made = replace(
             glm_values(y[keep], arm, *designs, family=family, average_over=OVER[how.estimand]),
@@ -75,6 +77,24 @@ def _means(
         made = augmented_values(y[keep], _score(adjusted, keep), *designs, family=family, estimand=how.estimand,
                                 nuisance="known" if how.penalty else "estimated")  # fmt: skip
     return _spread(made, keep)
+
+
+def _learned(y: Floats, arm: NDArray[np.bool_], adjusted: Adjusted, keep: NDArray[np.bool_], family: str) -> ArmValues:
+    """Doubly robust values from models that may not know the rows they predict, a cluster's rows in one fold."""
+    from clinops.stats.doubly_robust import doubly_robust, tmle
+    from clinops.stats.learners import boosting_learner, logistic_learner
+
+    how, design, cluster = adjusted.adjustment, adjusted.design, adjusted.cluster[keep]
+    assert design is not None
+    boosted = how.using == "boosted"
+    outcome = boosting_learner("poisson" if family == "quasipoisson" else family) if boosted else None
+    score = boosting_learner("binomial") if boosted else logistic_learner(how.penalty, how.strength)
+    estimate = tmle if how.estimator == "tmle" else doubly_robust
+    return estimate(
+        y, arm, design.matrix[keep], family=family, estimand=how.estimand, outcome_learner=outcome,
+        score_learner=score, folds=how.folds, seed=adjusted.seed,
+        cluster=None if len(np.unique(cluster)) == len(cluster) else cluster,
+    ).arms  # fmt: skip
 
 
 def _score(adjusted: Adjusted, keep: NDArray[np.bool_]) -> PropensityFit:

@@ -33,7 +33,8 @@ class Baseline:
     ----------
     frame : one row an entry, exposed first, then by person_id and index_date. Columns: person_id (int64), arm
         (int8, 1 exposed), index_date (datetime64[s]), care_site_id (Int64; of the visit on the index date, else
-        of the person), clinician_id (Int64, likewise; only where the protocol clusters on it), then one a covariate or subgroup, named by its id: float64, or level names with None.
+        of the person), clinician_id (Int64, likewise; only where the protocol clusters on it), then one a covariate or
+        subgroup, named by its id: float64, or level names with None.
         The covariate "index date" is the column index_date itself.
     missing_covariates : (measure, reason) of those that the source cannot give; they have no column.
     age_rule : "exact", "year" or "mixed: n", n entries having only a year of birth.

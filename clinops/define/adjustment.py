@@ -19,7 +19,7 @@ METHODS = ("weight", "match", "standardise", "doubly robust", "none")
 MODELLED = ("standardise", "doubly robust")
 """Methods that model the outcome, so that an analysis made of weighted rows cannot have them."""
 PENALTIES = (None, "l1", "l2")
-USING = ("logistic", "entropy", "cbps")
+USING = ("logistic", "boosted", "entropy", "cbps")
 BALANCING = {"entropy": ("att", "ate", "atc"), "cbps": ("att",)}
 """Weights made to balance the means themselves, and for whom they can be had."""
 HOWS = ("nearest", "mahalanobis", "exact", "coarsened", "subclass")
@@ -27,6 +27,9 @@ PAIRED = ("nearest", "mahalanobis")
 """Ways of matching that give each exposed comparators of his own; the others make groups."""
 ORDERS = ("largest", "smallest", "data", "random")
 SCALES = ("logit", "score")
+ESTIMATORS = ("aipw", "tmle")
+FOLDS = 5
+"""Of cross-fitting, where a learner would else predict the rows it learned from."""
 NAMES = {"att": "ATT", "ate": "ATE", "overlap": "overlap", "atc": "ATC", "matching": "matching"}
 CALIPER = 0.2
 
@@ -36,7 +39,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "weight": (*_SCORE, "truncate", "stabilised"),
     "nearest": (*_SCORE, *_PAIRS), "mahalanobis": (*_SCORE, *_PAIRS, "on"),
     "exact": ("on",), "coarsened": ("on", "cuts", "exact"), "subclass": (*_SCORE, "caliper_on", "strata"),
-    "standardise": (), "doubly robust": _SCORE,
+    "standardise": (), "doubly robust": (*_SCORE, "estimator", "folds"),
 }  # fmt: skip
 """What each method, or way of matching, may say besides its estimand; anything else is refused."""
 _ABOUT = {
@@ -53,6 +56,8 @@ _ABOUT = {
     "on": "it names the covariates of Mahalanobis, exact and coarsened matching; the others match on the score",
     "cuts": "they are the cut points of how='coarsened'",
     "strata": "it is the number of groups of how='subclass'",
+    "estimator": "it names the estimator of co.doubly_robust(...)",
+    "folds": "it is the number of parts that co.doubly_robust(...) predicts from models of the others",
 }
 
 
@@ -83,7 +88,8 @@ class Adjustment(Definition):
     penalty, strength : of the logistic propensity model; None is plain maximum likelihood.
     truncate : weights above this quantile are set to it; None leaves them.
     ratio, caliper, exact, replacement : of matching; the caliper in standard deviations of the score.
-    using : what the score or the weights are made with: "logistic"; weights also "entropy", "cbps".
+    using : what the score (of a doubly robust estimator also the outcome's model) or the weights are made with:
+        "logistic", "boosted" (trees, out of fold); weights also "entropy", "cbps".
     stabilised : weights times the arm's share of the persons.
     how : of matching: "nearest" on the score, "mahalanobis", "exact", "coarsened", "subclass".
     order : who chooses first: "largest" score, "smallest", "data" (as the rows come), "random" (the protocol's seed).
@@ -91,6 +97,8 @@ class Adjustment(Definition):
     on : names of covariates of Mahalanobis, exact and coarsened matching; none: all (but for exact).
     cuts : cut points of coarsened matching; numbers without any have Sturges' bins.
     strata : groups of how="subclass", at quantiles of the exposed's score.
+    estimator : "aipw" (augmented weighting) or "tmle" (targeted maximum likelihood) of the doubly robust.
+    folds : 1, or how many parts are predicted from models that never saw them.
     """
 
     kind: ClassVar[str] = "adjustment"
@@ -112,6 +120,8 @@ class Adjustment(Definition):
     on: tuple[str, ...] = ()
     cuts: tuple[Cuts, ...] = ()
     strata: int = 5
+    estimator: str = "aipw"
+    folds: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,6 +132,7 @@ class Adjustment(Definition):
         choice("way of matching (how)", self.how, HOWS)
         choice("order of matching", self.order, ORDERS)
         choice("scale of a caliper", self.caliper_on, SCALES)
+        choice("doubly robust estimator", self.estimator, ESTIMATORS)
         self._check_numbers()
         if self.method != "none":
             self._check_options()
@@ -130,6 +141,7 @@ class Adjustment(Definition):
     def _check_numbers(self) -> None:
         whole("the ratio of matching", self.ratio, 1, 20)
         whole("the number of strata", self.strata, 2, 100)
+        whole("the number of folds", self.folds, 1, 50)
         if not self.strength > 0:
             raise DefinitionError(f"The strength of the penalty is {self.strength:g}; give a number above 0.")
         if self.caliper is not None and not self.caliper > 0:
@@ -163,14 +175,22 @@ class Adjustment(Definition):
         self._check_balancing()
 
     def _check_balancing(self) -> None:
-        if self.method == "weight" and self.using in BALANCING:
-            for name, given in (("penalty", self.penalty), ("truncate", self.truncate)):
-                if given is not None:
-                    raise DefinitionError(
-                        f"{name}={given!r} does not go with using={self.using!r}: these weights make the means equal, "
-                        "and no longer would. Use using='logistic', or leave it out."
-                    )
-        if self.stabilised and (self.estimand != "ate" or self.using != "logistic"):
+        if self.using != "logistic" and (self.penalty is not None or self.strength != 1):
+            raise DefinitionError(
+                f"A penalty does not go with using={self.using!r}: it holds the coefficients of a logistic score down. "
+                "Use using='logistic', or leave it out."
+            )
+        if self.using in BALANCING and self.truncate is not None:
+            raise DefinitionError(
+                f"truncate={self.truncate!r} does not go with using={self.using!r}: these weights make the means "
+                "equal, and no longer would. Use using='logistic', or leave it out."
+            )
+        if self.method == "doubly robust" and self.using == "boosted" and self.folds < 2:
+            raise DefinitionError(
+                "Boosted trees know the rows they learned from too well: a doubly robust estimator needs folds=2 or "
+                f"more of them, such as {FOLDS}."
+            )
+        if self.stabilised and (self.estimand != "ate" or self.using in BALANCING):
             raise DefinitionError(
                 "Only weights for the ATE from a score are stabilised; the others are bounded or sum to an arm's size."
             )
@@ -233,18 +253,25 @@ class Adjustment(Definition):
         """The adjustment in a few words: another one, another label."""
         if self.method == "none":
             return "crude"
-        score = f", {self.penalty.upper()} score" if self.penalty else ""
+        who, score = NAMES[self.estimand], self._score
         if self.method == "match":
-            return self._match_label
-        if self.method in MODELLED:
-            return f"{'standardisation' if self.method == 'standardise' else 'doubly robust'}, {self._who}{score}"
-        made = {"logistic": "weighting", "entropy": "entropy balancing", "cbps": "covariate balancing score"}
-        cut = f", truncated at {self.truncate:.0%}" if self.truncate else ""
-        return f"{self._who} {made[self.using]}{score}{', stabilised' if self.stabilised else ''}{cut}"
+            return f"{self._match_label}{score}"
+        if self.method == "standardise":
+            return f"standardisation, {who}"
+        if self.method == "doubly robust":
+            targeted = " (TMLE)" if self.estimator == "tmle" else ""
+            return f"doubly robust{targeted}, {who}{score}{f', {self.folds} folds' if self.folds > 1 else ''}"
+        made = {"entropy": "entropy balancing", "cbps": "covariate balancing score"}.get(self.using, "weighting")
+        cut = f", truncated at {100 * self.truncate:g}%" if self.truncate else ""
+        return f"{who} {made}{score}{', stabilised' if self.stabilised else ''}{cut}"
 
     @property
-    def _who(self) -> str:
-        return NAMES[self.estimand]
+    def _score(self) -> str:
+        """What is unusual of the score, with a comma before it."""
+        if self.using == "boosted":
+            return ", boosted score"
+        strength = "" if self.strength == 1 else f" of strength {self.strength:g}"
+        return f", {self.penalty.upper()} score{strength}" if self.penalty else ""
 
     @property
     def _match_label(self) -> str:
@@ -298,8 +325,9 @@ def weight(
     Parameters
     ----------
     estimand : "att", "ate", "atc", "overlap", "matching".
-    using : "logistic", weights from a propensity score; "entropy", the weights nearest to equal ones that make the
-        covariates' means equal (att, ate, atc); "cbps", a score that does (att).
+    using : "logistic" or "boosted" (gradient boosting, out of fold; extra `boosting`), weights from a propensity score;
+        "entropy", the weights nearest to equal ones that make the covariates' means equal (att, ate, atc); "cbps", a
+        score that does (att).
     penalty, strength : of the logistic score: "l1" or "l2".
     truncate : weights above this quantile are set to it.
     stabilised : ATE weights times the arm's share of the persons.
@@ -364,16 +392,23 @@ def standardise(estimand: str = "att") -> Adjustment:
 
 
 def doubly_robust(
-    estimand: str = "att", *, using: str = "logistic", penalty: str | None = None, strength: float = 1.0
+    estimand: str = "att", *, estimator: str = "aipw", using: str = "logistic", folds: int | None = None,
+    penalty: str | None = None, strength: float = 1.0,
 ) -> Adjustment:  # fmt: skip
-    """Model the outcome and the exposure both: right if either model is (augmented weighting, AIPW).
+    """Model the outcome and the exposure both: right if either model is.
 
     Parameters
     ----------
     estimand : "att" or "ate".
-    using, penalty, strength : of the propensity score.
+    estimator : "aipw", augmented weighting, or "tmle", targeted maximum likelihood.
+    using : "logistic", regressions; "boosted", gradient boosting of both (extra `boosting`).
+    folds : parts that are predicted from models of the others; 1 by default, with boosting 5.
+    penalty, strength : of the logistic propensity score.
     """
-    return Adjustment("doubly robust", estimand, penalty, strength, using=using)
+    dealt = (FOLDS if using == "boosted" else 1) if folds is None else folds
+    return Adjustment(
+        "doubly robust", estimand, penalty, strength, using=using, estimator=estimator, folds=dealt
+    )  # fmt: skip
 
 
 def crude() -> Adjustment:
@@ -390,12 +425,15 @@ def adjustment(named: str, *, caliper: float = CALIPER) -> Adjustment | None:
     """
     known: dict[str, Adjustment | None] = {
         "as in the protocol": None, "weight att": weight("att"), "weight ate": weight("ate"),
+        "weight att boosted": weight("att", using="boosted"),
         "weight atc": weight("atc"), "weight overlap": weight("overlap"), "weight matching": weight("matching"),
         "entropy balancing": weight("att", using="entropy"), "covariate balancing score": weight("att", using="cbps"),
         "match": match(caliper=caliper), "match mahalanobis": match(how="mahalanobis", caliper=caliper),
         "match coarsened": match(how="coarsened"), "subclass": match(how="subclass"),
         "standardise att": standardise("att"), "standardise ate": standardise("ate"),
-        "doubly robust att": doubly_robust("att"), "doubly robust ate": doubly_robust("ate"), "crude": crude(),
+        "doubly robust att": doubly_robust("att"), "doubly robust ate": doubly_robust("ate"),
+        "tmle att": doubly_robust("att", estimator="tmle"), "tmle ate": doubly_robust("ate", estimator="tmle"),
+        "crude": crude(),
     }  # fmt: skip
     choice("adjustment", named, tuple(known))
     return known[named]
