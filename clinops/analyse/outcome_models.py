@@ -90,11 +90,13 @@ def _learned(y: Floats, arm: NDArray[np.bool_], adjusted: Adjusted, keep: NDArra
     outcome = boosting_learner("poisson" if family == "quasipoisson" else family) if boosted else None
     score = boosting_learner("binomial") if boosted else logistic_learner(how.penalty, how.strength)
     estimate = tmle if how.estimator == "tmle" else doubly_robust
-    return estimate(
+    found = estimate(
         y, arm, design.matrix[keep], family=family, estimand=how.estimand, outcome_learner=outcome,
         score_learner=score, folds=how.folds, seed=adjusted.seed,
         cluster=None if len(np.unique(cluster)) == len(cluster) else cluster,
-    ).arms  # fmt: skip
+    )  # fmt: skip
+    # As a size, so that a small one is hidden like any other.
+    return replace(found.arms, note=f"n = {found.n_bounded} scores were pulled in." if found.n_bounded else "")
 
 
 def _score(adjusted: Adjusted, keep: NDArray[np.bool_]) -> PropensityFit:
