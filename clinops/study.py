@@ -128,9 +128,10 @@ class Study(Analysis):
 
         p = self.protocol
         rows = made.main_rows(self.data, p, self.adjusted, self._months)
-        rows += made.ladder_rows(self.data, p, self.adjusted, self._months)
+        ladder = made.ladder_rows(self.data, p, self.adjusted, self._months)
+        rows += ladder
         rows += made.subgroup_rows(self.data, p, self._months)
-        rows += made.sensitivity_rows(self.data, p, self._months, self._reread)
+        rows += made.sensitivity_rows(self.data, p, self._months, self._reread, ladder)
         names = {"exposed": p.exposed.name, "comparator": p.comparator.name, "notebook": os.environ.get(NOTEBOOK, "")}
         return [names | row | {"unit": self._priced(row.get("unit"))} for row in rows]
 

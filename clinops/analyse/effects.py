@@ -9,6 +9,7 @@ import numpy as np
 
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import DAYS_A_YEAR, Dataset, Floats
+from clinops.define.adjustment import Adjustment
 from clinops.define.measures import Measure
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ RELATIVE = {
     "any": "risk ratio", "count": "rate ratio", "time to": "hazard ratio", "cost": "mean ratio",
     "days at home": "mean ratio", "value": "mean ratio",
 }  # fmt: skip
+
+
+def scales(measure: Measure, adjust: Adjustment) -> tuple[str, str]:
+    """The absolute and the relative scale that stand for a measure under an adjustment.
+
+    A model of the outcome has no curve, so the rate stands for a time to an event.
+    """
+    if measure.measure == "time to" and not adjust.needs_weights:
+        return "rate difference", "rate ratio"
+    return MAIN[measure.measure], RELATIVE[measure.measure]
 
 
 def effects(

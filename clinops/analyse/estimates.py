@@ -103,15 +103,23 @@ def _heterogeneity(pairs: list[tuple[float, float]], chi2: Any) -> float:
 
 
 def sensitivity_rows(
-    data: Dataset, protocol: Protocol, months: Months, reread: Callable[[Window], Dataset]
+    data: Dataset, protocol: Protocol, months: Months, reread: Callable[[Window], Dataset], ladder: Iterable[Row] = ()
 ) -> list[Row]:
-    """The primary outcome under other windows and other adjustments."""
+    """The primary outcome under other windows and other adjustments.
+
+    `ladder` holds rows of the same data (see `ladder_rows`): an adjustment that is among them is not made twice.
+    """
     primary = _primary(data, protocol)
     if primary is None:
         return []
     rows: list[Row] = []
+    made = {row["adjustment"]: row for row in ladder}
     for adjustment in protocol.sensitivity.adjustments or _alternatives(protocol):
-        rows += _one(data, protocol, primary, adjustment, months, analysis="sensitivity", level="adjustment")
+        said = {"analysis": "sensitivity", "level": "adjustment"}
+        if adjustment.label in made:
+            rows.append(made[adjustment.label] | said)
+        else:
+            rows += _one(data, protocol, primary, adjustment, months, **said)
     for window in protocol.sensitivity.windows or _half(protocol):
         rows += _other_window(protocol, primary, window, months, reread)
     keep = MAIN[primary.measure]
