@@ -143,7 +143,8 @@ def _uses_score(adjustment: Adjustment) -> bool:
     """Whether the comparison rests on the propensity score, and not only its picture of the overlap."""
     if adjustment.method == "match":
         by_score = adjustment.caliper is not None or adjustment.order in ("largest", "smallest")
-        return adjustment.how in ("nearest", "subclass") or (adjustment.how == "mahalanobis" and by_score)
+        on_it = ("nearest", "optimal", "full", "subclass")
+        return adjustment.how in on_it or (adjustment.how == "mahalanobis" and by_score)
     return adjustment.method != "standardise"
 
 
@@ -225,7 +226,11 @@ def _matched(
 
     pairs = matched_sets(data, adjustment, fit, design, seed)
     share = float(pairs.share_unmatched)
-    estimand = "average effect in the matched treated (exposed who found a match)" if share > 0 else ESTIMANDS["att"]
+    estimand = ESTIMANDS[adjustment.estimand]
+    if adjustment.estimand != "att" and (pairs.weights == 0).any():
+        estimand += ", of those who could be matched"
+    elif share > 0:
+        estimand = "average effect in the matched treated (exposed who found a match)"
     if share > 0:
         notes = (*notes, f"n = {pairs.n_unmatched_treated} of {int(fit.treated.sum())} exposed entries found no match.")
     if not pairs.clusters:  # a few large groups: people in them are no more alike than the score makes them

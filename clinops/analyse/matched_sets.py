@@ -65,6 +65,22 @@ def _nearest(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design,
     ))  # fmt: skip
 
 
+def _optimal(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design, seed: int) -> Sets:
+    from clinops.stats.optimal import optimal_match
+
+    return _of_pairs(optimal_match(
+        _scale(how, fit), fit.treated, ratio=how.ratio, caliper=how.caliper, exact=_equal(data, how.exact)
+    ))  # fmt: skip
+
+
+def _full(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design, seed: int) -> Sets:
+    from clinops.stats.full_matching import full_match
+
+    return _of_pairs(full_match(
+        _scale(how, fit), fit.treated, estimand=how.estimand, caliper=how.caliper, exact=_equal(data, how.exact)
+    ))  # fmt: skip
+
+
 def _mahalanobis(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design, seed: int) -> Sets:
     from clinops.stats.mahalanobis import match_mahalanobis
 
@@ -120,7 +136,8 @@ def _subclass(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design
 
 
 _WAYS: dict[str, Callable[[Dataset, Adjustment, Any, Design, int], Sets]] = {
-    "nearest": _nearest, "mahalanobis": _mahalanobis, "exact": _exact, "coarsened": _coarsened, "subclass": _subclass,
+    "nearest": _nearest, "optimal": _optimal, "mahalanobis": _mahalanobis, "full": _full, "exact": _exact,
+    "coarsened": _coarsened, "subclass": _subclass,
 }  # fmt: skip
 """Every way of matching that `HOWS` names."""
 

@@ -124,7 +124,7 @@ def _how(protocol: Protocol) -> str:
             "cbps": "Weights by the covariate balancing propensity score (Imai and Ratkovic 2014).",
         }.get(adjust.using, f"{score}; {adjust.label}.")
     if adjust.method == "match":
-        by_score = adjust.how in ("nearest", "subclass") or adjust.caliper is not None
+        by_score = adjust.how in ("nearest", "optimal", "full", "subclass") or adjust.caliper is not None
         return f"{score}; {adjust.label}." if by_score else f"{adjust.label[0].upper()}{adjust.label[1:]}."
     model = (
         "Each outcome was regressed on the covariates in each arm (logistic for risks, log-linear for counts and "

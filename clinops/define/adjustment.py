@@ -22,9 +22,9 @@ PENALTIES = (None, "l1", "l2")
 USING = ("logistic", "boosted", "entropy", "cbps")
 BALANCING = {"entropy": ("att", "ate", "atc"), "cbps": ("att",)}
 """Weights made to balance the means themselves, and for whom they can be had."""
-HOWS = ("nearest", "mahalanobis", "exact", "coarsened", "subclass")
-PAIRED = ("nearest", "mahalanobis")
-"""Ways of matching that give each exposed comparators of his own; the others make groups."""
+HOWS = ("nearest", "optimal", "mahalanobis", "full", "exact", "coarsened", "subclass")
+PAIRED = ("nearest", "optimal", "mahalanobis", "full")
+"""Ways of matching by a distance, which may have a caliper; the others make groups."""
 ORDERS = ("largest", "smallest", "data", "random")
 SCALES = ("logit", "score")
 ESTIMATORS = ("aipw", "tmle")
@@ -37,7 +37,8 @@ _SCORE = ("penalty", "strength", "using")
 _PAIRS = ("ratio", "caliper_on", "exact", "replacement", "order")
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "weight": (*_SCORE, "truncate", "stabilised"),
-    "nearest": (*_SCORE, *_PAIRS), "mahalanobis": (*_SCORE, *_PAIRS, "on"),
+    "nearest": (*_SCORE, *_PAIRS), "optimal": (*_SCORE, "ratio", "caliper_on", "exact"),
+    "full": (*_SCORE, "caliper_on", "exact"), "mahalanobis": (*_SCORE, *_PAIRS, "on"),
     "exact": ("on",), "coarsened": ("on", "cuts", "exact"), "subclass": (*_SCORE, "caliper_on", "strata"),
     "standardise": (), "doubly robust": (*_SCORE, "estimator", "folds"),
 }  # fmt: skip
@@ -48,9 +49,9 @@ _ABOUT = {
     "using": "it says what a score or weights are made with",
     "truncate": "it cuts the largest weights of co.weight(...)",
     "stabilised": "it rescales the weights of co.weight('ate')",
-    "ratio": "it is the number of comparators of each exposed, in nearest and Mahalanobis matching",
-    "caliper_on": "it is the scale of the score, in nearest matching, a caliper and subclasses",
-    "exact": "it names what must be equal besides, in nearest, Mahalanobis and coarsened matching; else give on=",
+    "ratio": "it is the number of comparators of each exposed, in nearest, optimal and Mahalanobis matching",
+    "caliper_on": "it is the scale of the score, in matching on it, a caliper and subclasses",
+    "exact": "it names what must be equal besides, in matching by a distance or by bins; else give on=",
     "replacement": "it lets a comparator serve several exposed, in nearest and Mahalanobis matching",
     "order": "it says who chooses first, in nearest and Mahalanobis matching",
     "on": "it names the covariates of Mahalanobis, exact and coarsened matching; the others match on the score",
@@ -91,7 +92,8 @@ class Adjustment(Definition):
     using : what the score (of a doubly robust estimator also the outcome's model) or the weights are made with:
         "logistic", "boosted" (trees, out of fold); weights also "entropy", "cbps".
     stabilised : weights times the arm's share of the persons.
-    how : of matching: "nearest" on the score, "mahalanobis", "exact", "coarsened", "subclass".
+    how : of matching: "nearest" on the score, one after another; "optimal", with the least sum of distances; "full",
+        everybody in a set; "mahalanobis", "exact", "coarsened", "subclass".
     order : who chooses first: "largest" score, "smallest", "data" (as the rows come), "random" (the protocol's seed).
     caliper_on : the scale on which a score is near and a caliper counts: "logit" or "score".
     on : names of covariates of Mahalanobis, exact and coarsened matching; none: all (but for exact).
@@ -196,9 +198,10 @@ class Adjustment(Definition):
             )
 
     def _check_estimand(self) -> None:
-        if self.method == "match" and self.estimand != "att":
+        if self.method == "match" and self.how != "full" and self.estimand != "att":
             raise DefinitionError("Matching without replacement of the exposed estimates the ATT; use weight(...).")
-        allowed = {"standardise": ("att", "ate", "atc"), "doubly robust": ("att", "ate")}.get(self.method)
+        three = ("att", "ate", "atc")
+        allowed = {"standardise": three, "match": three, "doubly robust": ("att", "ate")}.get(self.method)
         if self.method == "weight":
             allowed = BALANCING.get(self.using)
         if allowed is not None and self.estimand not in allowed:
@@ -215,9 +218,8 @@ class Adjustment(Definition):
                 self.using, "weighting"
             )
         if self.method == "match":
-            ways = {"nearest": "nearest matching", "mahalanobis": "Mahalanobis matching", "exact": "exact matching",
-                    "coarsened": "coarsened matching", "subclass": "subclasses"}  # fmt: skip
-            return ways[self.how]
+            odd = {"mahalanobis": "Mahalanobis matching", "subclass": "subclasses"}
+            return odd.get(self.how, f"{self.how} matching")
         return {"standardise": "standardisation", "doubly robust": "a doubly robust estimator"}[self.method]
 
     @property
@@ -284,7 +286,9 @@ class Adjustment(Definition):
             cut = f", cut at {'; '.join(f'{c.covariate} {_listed(c.at)}' for c in self.cuts)}" if self.cuts else ""
             return f"{self.how} matching{on}{cut}{equal}"
         caliper = "no caliper" if self.caliper is None else f"caliper {self.caliper:g} SD"
-        name = "nearest matching" if self.how == "nearest" else f"Mahalanobis matching{on}"
+        name = f"Mahalanobis matching{on}" if self.how == "mahalanobis" else f"{self.how} matching"
+        if self.how == "full":
+            return f"{name}, {NAMES[self.estimand]}, {caliper}{scale}{equal}"
         usual = "data" if self.how == "mahalanobis" and self.caliper is None else "largest"
         order = f", {self.order} first" if self.order not in (usual,) and not self.replacement else ""
         again = ", with replacement" if self.replacement else ""
@@ -338,20 +342,22 @@ def weight(
 
 
 def match(
-    ratio: int = 1, *, how: str = "nearest", caliper: float | str | None = "usual", caliper_on: str = "logit",
-    exact: tuple[str, ...] = (), on: tuple[str, ...] = (), cuts: Mapping[str, Any] | None = None, strata: int = 5,
-    order: str | None = None, replacement: bool = False, using: str = "logistic", penalty: str | None = None,
-    strength: float = 1.0,
+    ratio: int = 1, *, how: str = "nearest", estimand: str = "att", caliper: float | str | None = "usual",
+    caliper_on: str = "logit", exact: tuple[str, ...] = (), on: tuple[str, ...] = (),
+    cuts: Mapping[str, Any] | None = None, strata: int = 5, order: str | None = None, replacement: bool = False,
+    using: str = "logistic", penalty: str | None = None, strength: float = 1.0,
 ) -> Adjustment:  # fmt: skip
     """Match each exposed entry with comparators who are like it; the effect is that in the (matched) exposed.
 
     Parameters
     ----------
     ratio : comparators for each exposed.
-    how : "nearest" on the propensity score; "mahalanobis", nearest in several covariates at once; "exact" on
+    how : "nearest" on the propensity score, one exposed after another; "optimal", with the least sum of distances;
+        "mahalanobis", nearest in several covariates at once; "full", everybody in a set with the other arm; "exact" on
         covariates; "coarsened", exact on bins of them; "subclass", groups at quantiles of the exposed's score.
-    caliper : how far apart a pair may be, in SDs of the score: 0.2 by default for nearest matching, none for
-        Mahalanobis matching; None for none.
+    estimand : "att"; of how="full" also "ate" and "atc".
+    caliper : how far apart a pair may be, in SDs of the score: 0.2 by default for nearest and optimal matching, none
+        for the others; None for none.
     caliper_on : whether near and the caliper are judged on the "logit" of the score or on the "score" itself.
     exact : covariates that must be equal besides.
     on : covariates of Mahalanobis, exact and coarsened matching.
@@ -370,14 +376,14 @@ def match(
     if isinstance(caliper, str):
         if caliper != "usual":
             raise DefinitionError(f"caliper is {caliper!r}; give a positive number of SDs, or None.")
-        caliper = CALIPER if how == "nearest" else None
+        caliper = CALIPER if how in ("nearest", "optimal") else None
     usual = "data" if how == "mahalanobis" and caliper is None and not replacement else "largest"
     if cuts is not None and not isinstance(cuts, Mapping):
         raise DefinitionError(f"cuts is {shown(cuts)}; give {Cuts.made}.")
     made = tuple(Cuts(name, several(at, f"cut points of {name}")) for name, at in (cuts or {}).items())
     return Adjustment(
-        "match", "att", penalty, strength, None, ratio, caliper, several(exact, "exact of the adjustment"), replacement,
-        using, False, how, order or usual, caliper_on, several(on, "on of the adjustment"), made, strata,
+        "match", estimand, penalty, strength, None, ratio, caliper, several(exact, "exact of the adjustment"),
+        replacement, using, False, how, order or usual, caliper_on, several(on, "on of the adjustment"), made, strata,
     )  # fmt: skip
 
 
@@ -428,7 +434,9 @@ def adjustment(named: str, *, caliper: float = CALIPER) -> Adjustment | None:
         "weight att boosted": weight("att", using="boosted"),
         "weight atc": weight("atc"), "weight overlap": weight("overlap"), "weight matching": weight("matching"),
         "entropy balancing": weight("att", using="entropy"), "covariate balancing score": weight("att", using="cbps"),
-        "match": match(caliper=caliper), "match mahalanobis": match(how="mahalanobis", caliper=caliper),
+        "match": match(caliper=caliper), "match optimal": match(how="optimal", caliper=caliper),
+        "match full att": match(how="full"), "match full ate": match(how="full", estimand="ate"),
+        "match mahalanobis": match(how="mahalanobis", caliper=caliper),
         "match coarsened": match(how="coarsened"), "subclass": match(how="subclass"),
         "standardise att": standardise("att"), "standardise ate": standardise("ate"),
         "doubly robust att": doubly_robust("att"), "doubly robust ate": doubly_robust("ate"),

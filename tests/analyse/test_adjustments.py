@@ -381,9 +381,7 @@ def test_standardisation_is_held_to_rubin_s_limit() -> None:
 
 def test_an_analysis_of_weighted_rows_refuses_a_model_before_it_reads() -> None:
     how = lalonde_protocol(adjust=co.standardise("att"))
-    with pytest.raises(
-        DefinitionError, match="A cost analysis weights persons, and standardisation, ATT has no"
-    ):
+    with pytest.raises(DefinitionError, match="A cost analysis weights persons, and standardisation, ATT has no"):
         co.cost_of_care(object(), protocol=how)
 
     class Bound:
@@ -391,3 +389,41 @@ def test_an_analysis_of_weighted_rows_refuses_a_model_before_it_reads() -> None:
 
     with pytest.raises(DefinitionError, match="An outcome in depth weights persons"):
         co.outcome(Bound(), "Emergency visits")
+
+
+# --- optimal and full matching ----------------------------------------------------------------------
+
+
+def test_optimal_matching_is_no_further_apart_than_nearest_on_the_same_people() -> None:
+    far = []
+    for how in (co.match(caliper=None), co.match(how="optimal", caliper=None)):
+        made = adjusted(how)
+        assert made.propensity is not None and made.sets is not None
+        logit = made.propensity.logit
+        pairs = [logit[made.sets == one] for one in range(185)]
+        assert [len(pair) for pair in pairs] == [2] * 185
+        far.append(sum(abs(np.ptp(pair)) for pair in pairs))
+    assert far[1] < far[0]
+
+
+@pytest.mark.parametrize("estimand", ["att", "ate", "atc"])
+def test_full_matching_weights_its_sets_to_the_estimand_s_population(estimand: str) -> None:
+    made = adjusted(co.match(how="full", estimand=estimand))
+    assert made.sets is not None and (made.sets >= 0).all()
+    arm, w = DATA.exposed, made.weights
+    whom = {"att": arm, "ate": np.ones(614, bool), "atc": ~arm}[estimand]
+    size = np.bincount(made.sets[whom]) / whom.sum()
+    for side in (arm, ~arm):
+        assert_close(np.bincount(made.sets[side], w[side]) / w[side].sum(), size, 1e-10)
+    row = rows(DATA, VALUE, made)["mean difference"]
+    assert row["se_kind"].endswith("clusters: matched set)")
+
+
+def test_full_matching_within_a_caliper_says_who_is_spoken_for() -> None:
+    made = adjusted(co.match(how="full", estimand="atc", caliper=0.05))
+    assert made.estimand == "average effect in the comparators (ATC), of those who could be matched"
+    assert made.propensity is not None
+    logit, arm = made.propensity.logit, DATA.exposed
+    nearest = np.abs(logit[arm][:, None] - logit[~arm]).min(axis=1)
+    alone = int((nearest > 0.05 * logit.std(ddof=1)).sum())
+    assert alone and f"n = {alone} of 185 exposed entries found no match." in made.notes

@@ -124,6 +124,10 @@ REFUSED: list[tuple[str, Make]] = [
     ("Only weights for the ATE", lambda: co.weight("ate", using="entropy", stabilised=True)),
     ("ratio=2 does not go with exact matching: it is the number of comparators", lambda: co.match(
         2, how="exact", on="Sex")),
+    ("ratio=2 does not go with full matching", lambda: co.match(2, how="full")),
+    ("order='data' does not go with optimal matching", lambda: co.match(how="optimal", order="data")),
+    ("Full matching has no estimand 'overlap'; it has att, ate, atc", lambda: co.match(how="full", estimand="overlap")),
+    ("estimates the ATT; use weight", lambda: co.match(estimand="ate")),
     ("Exact matching needs the covariates that must be equal", lambda: co.match(how="exact")),
     ("does not go with exact matching: it names what must be equal besides", lambda: co.match(
         how="exact", on="Sex", exact="Race")),
@@ -516,7 +520,9 @@ def test_another_adjustment_has_another_label() -> None:
         co.weight(e, **more) for e in ESTIMANDS for more in ({}, {"truncate": 0.99}, {"penalty": "l2"})
     ] + [
         co.weight(using="entropy"), co.weight(using="cbps"), co.weight(using="boosted"),
-        co.weight("ate", stabilised=True), co.weight(truncate=0.995), co.weight(penalty="l2", strength=3), co.match(), co.match(2), co.match(caliper=None),
+        co.weight("ate", stabilised=True), co.weight(truncate=0.995), co.weight(penalty="l2", strength=3),
+        co.match(), co.match(2), co.match(caliper=None), co.match(how="optimal"), co.match(how="full"),
+        co.match(how="full", estimand="ate"), co.match(how="full", caliper=0.2),
         co.match(caliper_on="score"), co.match(order="data"), co.match(replacement=True), co.match(exact="Sex"),
         co.match(penalty="l1"), co.match(using="boosted"), co.match(how="mahalanobis"),
         co.match(how="mahalanobis", on="Age"), co.match(how="mahalanobis", caliper=0.2),

@@ -297,9 +297,9 @@ def _check(protocol: Any, plan: CostPlan) -> None:
 def _target(adjusted: Any) -> str:
     """The estimand by the code that estimators know it by."""
     method = adjusted.adjustment.method
-    if method == "match":
+    named = "ate" if method == "none" else str(adjusted.adjustment.estimand)
+    if method == "match" and named == "att":
         return "matched treated"
-    named = str(adjusted.adjustment.estimand) if method == "weight" else "ate"
     return CODES.get(named, named)
 
 
