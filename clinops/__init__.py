@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 from clinops._version import __version__
+from clinops.define.adjustment import adjustment, crude, doubly_robust, match, standardise, weight
 from clinops.define.codes import codes
 from clinops.define.cohorts import cohort, every, first_eligible, first_ever
 from clinops.define.cost_plan import cost_plan
@@ -29,18 +30,7 @@ from clinops.define.measures import (
     value,
 )
 from clinops.define.prices import prices
-from clinops.define.protocol import (
-    adjustment,
-    allow,
-    crude,
-    follow_up,
-    match,
-    programme,
-    protocol,
-    sensitivity,
-    subgroup,
-    weight,
-)
+from clinops.define.protocol import allow, follow_up, programme, protocol, sensitivity, subgroup
 from clinops.define.register import read as register
 from clinops.define.steps import age, between, first, has, lacks, observed, sex_is
 from clinops.define.windows import after, before, days
@@ -71,10 +61,11 @@ __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between",
     "care", "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
-    "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "elixhauser", "ethnicity",
+    "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "doubly_robust", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
     "index_date", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions", "register",
-    "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
+    "sensitivity", "sex", "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to", "trial", "value",
+    "weight",
 ]  # fmt: skip

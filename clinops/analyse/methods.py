@@ -107,21 +107,47 @@ def _age(rule: str) -> str:
 def _adjustment(protocol: Protocol, adjusted: Adjusted) -> str:
     if protocol.adjust.method == "none":
         return "**Analysis.** The arms are compared as they are."
-    score = (
-        "logistic regression"
-        if protocol.adjust.penalty is None
-        else f"{protocol.adjust.penalty.upper()}-penalised logistic regression"
-    )
-    variance = (
-        f"takes the weights as known and is clustered by {adjusted.cluster_name}"
-        if adjusted.known_weights
-        else f"accounts for the estimation of the score (M-estimation) and is clustered by {adjusted.cluster_name}"
-    )
     return (
-        f"**Analysis.** Estimand: {ESTIMANDS[protocol.estimand]}. Propensity score by {score}; {adjusted.label}. "
-        f"The variance of means, risks and rates {variance}. Hazard ratios (Cox, Efron ties) have a robust "
-        "variance that takes the weights as known."
+        f"**Analysis.** Estimand: {ESTIMANDS[protocol.estimand]}. {_how(protocol)} {_variance(adjusted)} "
+        "Hazard ratios (Cox, Efron ties) have a robust variance that takes the weights as known."
     )
+
+
+def _how(protocol: Protocol) -> str:
+    """What was done to make the arms comparable, in a sentence or two."""
+    adjust = protocol.adjust
+    penalised = f"{adjust.penalty.upper()}-penalised " if adjust.penalty else ""
+    score = f"Propensity score by {penalised}logistic regression"
+    if adjust.method == "weight":
+        return {
+            "entropy": "Weights by entropy balancing, which makes the covariates' means equal (Hainmueller 2012).",
+            "cbps": "Weights by the covariate balancing propensity score (Imai and Ratkovic 2014).",
+        }.get(adjust.using, f"{score}; {adjust.label}.")
+    if adjust.method == "match":
+        by_score = adjust.how in ("nearest", "optimal", "full", "subclass") or adjust.caliper is not None
+        return f"{score}; {adjust.label}." if by_score else f"{adjust.label[0].upper()}{adjust.label[1:]}."
+    model = (
+        "Each outcome was regressed on the covariates in each arm (logistic for risks, log-linear for counts and "
+        "costs, linear for others and for person-time)"
+    )
+    if adjust.method == "standardise":
+        return f"{model} and both predictions averaged over the same persons ({adjust.label}; no weights)."
+    return f"{score}. {model}, and its residuals weighted by the score ({adjust.label}, augmented weighting)."
+
+
+def _variance(adjusted: Adjusted) -> str:
+    """What the variance of means, risks and rates accounts for."""
+    by = f"is clustered by {adjusted.cluster_name}"
+    adjust = adjusted.adjustment
+    if adjust.method == "standardise":
+        return f"The variance accounts for the estimation of the models (M-estimation) and {by}."
+    if adjust.method == "doubly robust":
+        known = "takes both models as known" if adjust.penalty else "accounts for the estimation of both models"
+        return f"The variance {known} and {by}."
+    what = "weights" if adjust.using != "logistic" else "score"
+    if adjusted.known_weights:
+        return f"The variance of means, risks and rates takes the weights as known and {by}."
+    return f"The variance of means, risks and rates accounts for the estimation of the {what} (M-estimation) and {by}."
 
 
 def _outcomes(protocol: Protocol) -> str:

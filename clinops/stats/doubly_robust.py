@@ -37,6 +37,7 @@ class DoublyRobust:
     score, mean : (n,) and (2, n), scores and means (exposed, comparator) of the first split, as used.
     n_bounded : scores of the first split pulled in to the bounds.
     fluctuation : (2,) targeting steps of the first split on the logit; NaN for `doubly_robust`.
+    arms : both arms' values of the first split with their influence, for `contrast` on another scale.
     """
 
     effect: Effect
@@ -45,6 +46,7 @@ class DoublyRobust:
     mean: Floats
     n_bounded: int
     fluctuation: Floats
+    arms: ArmValues
 
 
 @dataclass(frozen=True)
@@ -247,10 +249,10 @@ def _estimate(method: _Method, rows: _Rows, chosen: _Choices) -> DoublyRobust:
         note = f"{known.n_bounded} scores were pulled in to {chosen.bounds}." if known.n_bounded else ""
         arms = replace(arms, se_kind=f"influence function, {how}", note=note)
         effects.append(contrast(arms, chosen.scale, cluster=chosen.cluster, conf_level=chosen.conf_level)[0])
-        made.append((known, mean, step))
-    known, mean, step = made[0]
+        made.append((known, mean, step, arms))
+    known, mean, step, arms = made[0]
     answer = combine_splits(tuple(effects), chosen.combine)
-    return DoublyRobust(answer, tuple(effects), known.score, mean, known.n_bounded, step)
+    return DoublyRobust(answer, tuple(effects), known.score, mean, known.n_bounded, step, arms)
 
 
 def _checked(

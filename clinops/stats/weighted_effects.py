@@ -216,6 +216,23 @@ def augmented_effect(
     ATE: mean of m_a + 1(A=a)(y - m_a)/p_a. ATT: treated mean minus [sum t m_0 + sum (1-t) p/(1-p) (y - m_0)]
     over the number treated. Source: Robins, Rotnitzky and Zhao 1994; Hahn 1998. Checked on What If's data.
     """
+    arms = augmented_values(
+        y, propensity, design_exposed, design_comparator, family=family, estimand=estimand, nuisance=nuisance
+    )
+    return contrast(arms, scale, cluster=cluster, conf_level=conf_level)[0]
+
+
+def augmented_values(
+    y: ArrayLike,
+    propensity: PropensityFit,
+    design_exposed: ArrayLike,
+    design_comparator: ArrayLike,
+    *,
+    family: str = "gaussian",
+    estimand: str = "att",
+    nuisance: str = "estimated",
+) -> ArmValues:
+    """Doubly robust mean in each arm with influence functions, for `contrast` on any scale (see `augmented_effect`)."""
     key = estimand.lower()
     if key not in ("ate", "att"):
         raise DefinitionError(unknown("estimand of an augmented estimator", estimand, ("ate", "att")))
@@ -228,7 +245,7 @@ def augmented_effect(
     parts = (_augmented_ate if key == "ate" else _augmented_att)(
         outcome, propensity, _predict(fit.coef, ones, family), _predict(fit.coef, zeros, family)
     )
-    arms = ArmValues(
+    return ArmValues(
         value=np.array([[part.value] for part in parts]),
         influence=np.array([_whole_influence(part, fit, propensity, nuisance)[:, None] for part in parts]),
         counted=case > 0,
@@ -238,7 +255,6 @@ def augmented_effect(
         se_kind="M-estimation" if nuisance == "estimated" else "influence function, models taken as known",
         note=" ".join(filter(None, (propensity.note, fit.note))),
     )
-    return contrast(arms, scale, cluster=cluster, conf_level=conf_level)[0]
 
 
 def contrast(

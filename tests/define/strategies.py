@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 import clinops as co
+from clinops.define.adjustment import ESTIMANDS, PENALTIES, Adjustment
 from clinops.define.codes import Codes
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.events import DOMAINS, UNCODED, Events
 from clinops.define.maps import WEIGHTS
 from clinops.define.measures import AMOUNTS, COST_CATEGORIES, Measure
-from clinops.define.protocol import ESTIMANDS, FEE_UNITS, PENALTIES, PERSPECTIVES, Adjustment, Protocol
+from clinops.define.protocol import FEE_UNITS, PERSPECTIVES, Protocol
 
 concepts = st.integers(0, 2**62)
 names = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
@@ -101,12 +102,20 @@ def several(measures: st.SearchStrategy[Measure]) -> st.SearchStrategy[tuple[Mea
 
 
 @st.composite
-def adjustments(draw: st.DrawFn, estimand: str | None = None) -> Adjustment:
+def adjustments(draw: st.DrawFn, estimand: str | None = None, timed: bool = False) -> Adjustment:
+    """Any adjustment; with `timed`, none that a time to an event cannot have."""
     wanted = estimand or draw(st.sampled_from(ESTIMANDS))
     penalty = {"penalty": draw(st.sampled_from(PENALTIES)), "strength": draw(st.floats(0.01, 10))}
     if wanted == "att" and draw(st.booleans()):
         caliper = draw(st.none() | st.floats(0.01, 2))
-        return co.match(draw(st.integers(1, 5)), caliper=caliper, replacement=draw(st.booleans()), **penalty)
+        other = [
+            co.weight(using=draw(st.sampled_from(("entropy", "cbps", "boosted")))), co.standardise(),
+            co.match(how="mahalanobis", caliper=caliper, exact=()), co.match(how="coarsened"),
+            co.match(how="subclass", strata=draw(st.integers(2, 20))), co.doubly_robust(folds=draw(st.integers(1, 9))),
+        ]  # fmt: skip
+        if timed or draw(st.booleans()):
+            return co.match(draw(st.integers(1, 5)), caliper=caliper, replacement=draw(st.booleans()), **penalty)
+        return draw(st.sampled_from(other))
     if draw(st.booleans()):
         return co.crude()
     return co.weight(wanted, truncate=draw(st.none() | st.floats(0.51, 0.999)), **penalty)
@@ -128,7 +137,7 @@ def protocols(draw: st.DrawFn) -> Protocol:
             co.days(first_day, draw(st.none() | st.integers(first_day, 2000))), draw(ends()), draw(st.none() | names)
         ),
         covariates=baseline, outcomes=after, negative_controls=controls,
-        adjust=draw(adjustments(estimand)), estimand=estimand,
+        adjust=draw(adjustments(estimand, any(m.measure == "time to" for m in after))), estimand=estimand,
         perspective=draw(st.sampled_from(PERSPECTIVES)), price_year=draw(st.none() | st.integers(1990, 2030)),
         programme=draw(st.none() | st.builds(
             co.programme, some_events(), st.none() | some_events(), st.none() | some_events(),
