@@ -10,6 +10,7 @@ from typing import Any
 from clinops._version import __version__
 from clinops.define.codes import codes
 from clinops.define.cohorts import cohort, every, first_eligible, first_ever
+from clinops.define.comparators import enrolment_times, random_visit, risk_set, rolling, sequential
 from clinops.define.cost_plan import cost_plan
 from clinops.define.events import events
 from clinops.define.ledger import ledger_rules
@@ -23,6 +24,7 @@ from clinops.define.measures import (
     elixhauser,
     ethnicity,
     index_date,
+    index_period,
     race,
     sex,
     time_to,
@@ -69,10 +71,10 @@ __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between",
     "care", "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
-    "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
+    "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "enrolment_times", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
-    "index_date", "journey", "lacks", "ledger",
+    "index_date", "index_period", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
-    "readmissions",
-    "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
+    "random_visit", "readmissions", "risk_set", "rolling",
+    "sensitivity", "sequential", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

@@ -255,7 +255,7 @@ class Protocol(Definition):
             seen[measure.id] = measure
         if sum(m.role == "primary" for m in self.outcomes) > 1:
             raise DefinitionError("More than one outcome has the role 'primary'; one question has one primary outcome.")
-        covariates = {m.id for m in self.covariates}
+        covariates = {m.id for m in self.covariates} | {"index_date"}  # which every entry has
         for name in self.adjust.exact:
             if slug(name) not in covariates:
                 raise DefinitionError(unknown("covariate to match exactly on", name, [m.name for m in self.covariates]))
