@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, Ints
+from clinops.stats.matching_persons import match_persons, person_codes
 from clinops.stats.propensity import as_treated
 
 ORDERS = ("largest", "smallest", "data", "random")
@@ -56,6 +57,7 @@ def match(
     replace: bool = False,
     order: str = "largest",
     seed: int | None = None,
+    person: ArrayLike | None = None,
 ) -> MatchedSets:
     """Match each treated row with its nearest comparators, greedily.
 
@@ -70,6 +72,9 @@ def match(
     replace : whether a comparator may serve several treated.
     order : who chooses first without replacement: "largest" distance (default), "smallest", "data" (row
         order) or "random" (needs `seed`).
+    person : (n,) ids of the persons whose rows (person-dates) these are. A person then serves once, with whichever
+        row, unless `replace`; never for themselves, and never twice in one set. Rows of people who are treated
+        later may serve until then.
 
     Raises
     ------
@@ -81,7 +86,8 @@ def match(
     Among all free comparators the nearest is taken, the caliper included; of comparators with an equal value
     the one closest to the treated in a stable sort by (distance, row); of one below and one above at the
     same distance, the one below. Source: Rosenbaum and Rubin 1985; Austin 2011 (0.2 SD of the logit).
-    Checked pair for pair against MatchIt 4.7.1, method = "nearest". Not covered: optimal, full, genetic and
+    With persons, those already taken and the treated person's own rows are passed over. Checked pair for pair
+    against MatchIt 4.7.1, method = "nearest", and with persons against looking at every row. Not covered: optimal, full, genetic and
     cardinality matching. By several covariates at once: `match_mahalanobis`; by equality: `exact_match`.
     """
     value, arm = np.asarray(distance, dtype=float), as_treated(treated)
@@ -89,6 +95,11 @@ def match(
     limit = np.inf if caliper is None else caliper * float(value.std(ddof=1)) if len(value) > 1 else np.inf
     queue = queue_of(value, arm, order, seed)
     stratum = exact_codes(exact, len(value))
+    if person is not None:
+        who, pool = person_codes(person, len(value)), np.flatnonzero(~arm)
+        pair = match_persons(value, queue, pool, stratum, who, ratio, limit, replace)
+        far_apart = np.abs(value[pair[0]] - value[pair[1]])
+        return assemble(arm, [pair], [far_apart], None if caliper is None else limit, replace)
     lines, pools = by_stratum(queue, stratum), by_stratum(np.flatnonzero(~arm), stratum)
     found: list[tuple[Ints, Ints]] = []
     for line, pool in zip(lines, pools, strict=True):
