@@ -75,6 +75,8 @@ def found(rule: Candidates, source: Any, cases: Cases) -> ir.Table:
 @found.register
 def _(rule: RiskSet, source: Any, cases: Cases) -> ir.Table:
     risk = at_risk(rule.events, source)
+    if rule.at is not None:
+        return _at_events(rule, rule.at, source, risk, cases)
     sizes = _sizes(risk, source, cases.days)
     if rule.per_case is None:
         _refuse_many(rule, sizes)
@@ -83,11 +85,25 @@ def _(rule: RiskSet, source: Any, cases: Cases) -> ir.Table:
     _refuse_many(rule, wanted)
     # Only draws below a threshold are ranked: the smallest are among them, unless fewer fell below than expected.
     for margin in (6.0, np.inf):
-        drawn = _drawn(rule, source, risk, cases.days, wanted, _thresholds(wanted, sizes, margin))
-        got = source.engine.collect(drawn.group_by("index_date").agg(n=drawn.count()))
-        if sum(got.column("n").to_pylist()) == int(wanted.sum()):
+        table = _days(source, cases.days, wanted=wanted, below=_thresholds(wanted, sizes, margin))
+        marked = _on_days(risk, table, "wanted", "below", drawn=draw(risk.person_id, table.day, rule.seed))
+        drawn = source.engine.materialise(_smallest(marked.filter(marked.drawn < marked.below)), "drawn")
+        if source.engine.rows(drawn.agg(n=drawn.count()))[0]["n"] == int(wanted.sum()):
             break
     return drawn
+
+
+def _at_events(rule: RiskSet, at: Events, source: Any, risk: ir.Table, cases: Cases) -> ir.Table:
+    """Those at risk with such an event on the day, all of them or the smallest draws."""
+    wanted = cases.counts * (rule.per_case or 0)
+    dated = _days_of(at, source).rename(who="person_id", seen="day").drop("index_date")
+    there = _on_days(risk, _days(source, cases.days, wanted=wanted), "day", "wanted")
+    held = source.engine.materialise(
+        there.inner_join(dated, [there.person_id == dated.who, there.day == dated.seen]).drop("who", "seen"), "there"
+    )
+    if rule.per_case is not None:
+        held = _smallest(held.mutate(drawn=draw(held.person_id, held.day, rule.seed)))
+    return held.select("person_id", "index_date")
 
 
 @found.register
@@ -244,20 +260,16 @@ def _thresholds(wanted: Ints, sizes: Ints, margin: float) -> Ints:
     return np.ceil(share * SIZE).astype(np.int64)
 
 
-def _drawn(rule: RiskSet, source: Any, risk: ir.Table, days: Ints, wanted: Ints, below: Ints) -> ir.Table:
-    """Those at risk with the smallest draws of each day, as many as wanted."""
-    table = _days(source, days, wanted=wanted, below=below)
-    joined = risk.inner_join(table, [table.day >= risk.low, table.day <= risk.high])
-    marked = joined.select("person_id", "index_date", "wanted", "below", drawn=draw(joined.person_id, joined.day, rule.seed))
-    few = marked.filter(marked.drawn < marked.below)
-    ranked = few.mutate(rank=ibis.row_number().over(group_by="index_date", order_by=[few.drawn, few.person_id]))
-    chosen = ranked.filter(ranked["rank"] < ranked.wanted).select("person_id", "index_date")
-    return source.engine.materialise(chosen, "drawn")
+def _smallest(marked: ir.Table) -> ir.Table:
+    """Of each day the rows with the smallest draws (`drawn`), as many as are `wanted`."""
+    ranked = marked.mutate(rank=ibis.row_number().over(group_by="index_date", order_by=[marked.drawn, marked.person_id]))
+    return ranked.filter(ranked["rank"] < ranked.wanted).select("person_id", "index_date")
 
 
-def _on_days(risk: ir.Table, days: ir.Table) -> ir.Table:
+def _on_days(risk: ir.Table, days: ir.Table, *more: str, **made: ir.Value) -> ir.Table:
+    """Each span at risk on each of the days that it holds: person_id, index_date and what else is asked for."""
     joined = risk.inner_join(days, [days.day >= risk.low, days.day <= risk.high])
-    return joined.select("person_id", "index_date")
+    return joined.select("person_id", "index_date", *more, **made)
 
 
 def _days(source: Any, days: Ints, **more: Ints) -> ir.Table:

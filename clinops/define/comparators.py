@@ -72,12 +72,14 @@ class RiskSet(Candidates):
     Attributes
     ----------
     per_case : draw so many for each exposed entry (incidence density sampling); None takes all.
+    at : only those with one of these events on that day (a visit, at which they too could have enrolled).
     seed : of the draw. limit : the most candidate person-dates that are made; more is refused with their number.
     """
 
     kind: ClassVar[str] = "risk set"
     events: Events
     per_case: int | None = None
+    at: Events | None = None
     seed: int = SEED
     limit: int = LIMIT
     later: str = "undeclared"
@@ -92,7 +94,12 @@ class RiskSet(Candidates):
     @property
     def label(self) -> str:
         drawn = "" if self.per_case is None else f", {self.per_case} drawn for each entry (seed {self.seed})"
-        return f"Observed, without {self.events.label} so far, on a day on which somebody enters at it{drawn}"
+        there = "Observed" if self.at is None else f"At {self.at.label}"
+        return f"{there}, without {self.events.label} so far, on a day on which somebody enters at it{drawn}"
+
+    @property
+    def named(self) -> tuple[Events, ...]:
+        return (self.events,) if self.at is None else (self.events, self.at)
 
 
 @dataclass(frozen=True)
@@ -243,10 +250,11 @@ def not_yet(exposure: Events) -> Lacks:
 
 
 def risk_set(
-    exposure: Events, *, per_case: int | None = None, seed: int = SEED, limit: int = LIMIT, later: str = "undeclared"
-) -> RiskSet:
+    exposure: Events, *, per_case: int | None = None, at: Events | None = None, seed: int = SEED, limit: int = LIMIT,
+    later: str = "undeclared",
+) -> RiskSet:  # fmt: skip
     """Enter on each day on which somebody enters the exposed cohort, if observed and not yet exposed by then."""
-    return RiskSet(exposure, per_case, seed, limit, later)
+    return RiskSet(exposure, per_case, at, seed, limit, later)
 
 
 def rolling(

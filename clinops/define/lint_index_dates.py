@@ -22,10 +22,11 @@ def aligned(protocol: Protocol) -> bool:
     exposed, rule = protocol.exposed, protocol.comparator.entry
     if not isinstance(exposed.entry, Entry) or not isinstance(rule, Candidates):
         return False
-    if isinstance(rule, Sequential) and rule.visit is not None:
-        # Each visit starts a trial, so the exposed must be exposed on the day of a visit too.
-        by_visit = exposed.entry.events == rule.visit and _on_the_day(exposed, rule.events)
-        return by_visit or (exposed.entry.events == rule.events and _on_the_day(exposed, rule.visit))
+    visit = rule.visit if isinstance(rule, Sequential) else rule.at if isinstance(rule, RiskSet) else None
+    if visit is not None:
+        # The others enter on the day of a visit, so the exposed must be exposed on the day of one too.
+        by_visit = exposed.entry.events == visit and _on_the_day(exposed, rule.events)
+        return by_visit or (exposed.entry.events == rule.events and _on_the_day(exposed, visit))
     return exposed.entry.events == rule.events
 
 

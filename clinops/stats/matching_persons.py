@@ -17,6 +17,9 @@ from clinops.errors import DataError
 from clinops.stats.compiled import jit, worth_it
 from clinops.stats.glm import Floats, Ints
 
+ENOUGH_IN_EACH = 100
+"""Rows in a stratum, on average, from which sorting each by itself is cheaper than sorting all at once."""
+
 
 def match_persons(
     value: Floats, queue: Ints, pool: Ints, stratum: Ints, person: Ints, ratio: int, limit: float, replace: bool
@@ -29,30 +32,50 @@ def match_persons(
     queue : rows of the treated in the order in which they choose. pool : rows of the comparators.
     limit : the largest distance of a pair.
     """
-    both = np.concatenate([pool, queue])
-    order = np.lexsort((both, value[both], stratum[both]))
-    from_pool = order < len(pool)
-    before = np.empty(len(both), np.int64)
-    before[order] = np.cumsum(from_pool)
-    ranked = both[order[from_pool]]
-    bounds = np.searchsorted(stratum[ranked], np.arange(int(stratum.max(initial=0)) + 2))
-    who = person[ranked]
-    dates = np.argsort(who, kind="stable")
-    begins = np.searchsorted(who[dates], np.arange(int(person.max(initial=0)) + 2))
-    line = (value[queue], person[queue], before[len(pool) :], bounds[stratum[queue]], bounds[stratum[queue] + 1])
-    free = (value[ranked], who, dates, begins)
+    order = _sorted(value, stratum)
+    from_pool = np.zeros(len(value), dtype=bool)
+    from_pool[pool] = True
+    sorted_pool = from_pool[order]
+    before = np.empty(len(value), np.int64)
+    before[order] = np.cumsum(sorted_pool)
+    ranked = order[sorted_pool]
+    sizes = np.bincount(stratum[pool], minlength=int(stratum.max(initial=0)) + 1)
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    line = (value[queue], person[queue], before[queue], bounds[stratum[queue]], bounds[stratum[queue] + 1])
+    free = (value[ranked], person[ranked])
     takers, taken = np.empty(len(queue) * ratio, np.int64), np.empty(len(queue) * ratio, np.int64)
-    found = _run(take_again if replace else take_once, len(both), line, free, ratio, limit, takers, taken)
+    persons = int(person.max(initial=-1)) + 1
+    found = _run(take_again if replace else take_once, len(value), line, free, persons, ratio, limit, takers, taken)
     return queue[takers[:found]], ranked[taken[:found]]
 
 
+def _sorted(value: Floats, stratum: Ints) -> Ints:
+    """Rows by (stratum, value, row); where strata are large each is sorted by itself, in the processor's cache."""
+    strata = int(stratum.max(initial=0)) + 1
+    # Few strata are small numbers, which sort in one pass.
+    label = stratum.astype(np.uint16) if strata <= 2**16 else stratum
+    if strata == 1 or len(value) < ENOUGH_IN_EACH * strata:
+        order = np.argsort(value, kind="stable")
+        return order[np.argsort(label[order], kind="stable")]
+    order = np.argsort(label, kind="stable")
+    ends = np.cumsum(np.bincount(stratum, minlength=strata))
+    first = 0
+    for end in ends.tolist():
+        part = order[first:end]
+        order[first:end] = part[np.argsort(value[part], kind="stable")]
+        first = end
+    return order
+
+
 def person_codes(person: ArrayLike, n: int) -> Ints:
-    """Number the persons of n rows 0, 1, ...; refuse another shape and missing ids."""
+    """Number the persons of n rows from 0, numbers left out where ids are near enough; refuse missing ids."""
     ids = np.asarray(person)
     if ids.shape != (n,):
         raise DataError(f"person has shape {ids.shape}; it must be one id a row, ({n},).")
     if ids.dtype.kind == "f" and not np.isfinite(ids).all():
         raise DataError(f"{int((~np.isfinite(ids)).sum())} of {n} person ids are missing; every row is somebody's.")
+    if n and ids.dtype.kind in "iu" and int(ids.max()) - int(ids.min()) < 4 * n:
+        return (ids - ids.min()).astype(np.int64)
     return np.unique(ids, return_inverse=True)[1].astype(np.int64)
 
 
@@ -61,35 +84,43 @@ def _compiled(loop: Any) -> Any:
     return jit(loop)
 
 
-def _run(loop: Any, rows: int, line: Any, free: Any, ratio: int, limit: float, takers: Ints, taken: Ints) -> int:
+def _run(
+    loop: Any, rows: int, line: Any, free: Any, persons: int, ratio: int, limit: float, takers: Ints, taken: Ints
+) -> int:
     arrays = (*line, *free)
     if worth_it(rows):
-        return int(_compiled(loop)(*arrays, ratio, limit, takers, taken))
+        return int(_compiled(loop)(*arrays, persons, ratio, limit, takers, taken))
     # Lists, because Python reads them faster than arrays of numpy.
-    return int(loop(*(array.tolist() for array in arrays), ratio, limit, takers, taken))
+    return int(loop(*(array.tolist() for array in arrays), persons, ratio, limit, takers, taken))
 
 
 def take_once(
-    mine: Any, me: Any, place: Any, low: Any, high: Any, at: Any, who: Any, dates: Any, begins: Any, ratio: int,
-    limit: float, takers: NDArray[np.int64], taken: NDArray[np.int64],
+    mine: Any, me: Any, place: Any, low: Any, high: Any, at: Any, who: Any, persons: int, ratio: int, limit: float,
+    takers: NDArray[np.int64], taken: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """Each in turn takes the nearest person not yet taken, whose other dates are then gone as well.
 
-    `up[i]` leads to the first free position at or above i, `down[i]` to one more than the first free below i.
+    `up[i]` leads to the first position at or above i that may be free, `down[i]` to one more than the first below i.
+    Positions of people already taken are left out when they are met, so that nobody's dates have to be looked up.
     """
     size = len(at)
-    up, down = list(range(size + 1)), list(range(size + 1))
-    waiting = list(range(len(mine)))
+    up, down = np.arange(size + 1), np.arange(size + 1)
+    used = np.zeros(persons, np.bool_)
+    waiting = np.arange(len(mine))
     found = 0
     for _ in range(ratio):
         still = 0
-        for row in waiting[: len(waiting)]:
+        for row in waiting.copy():
             above = place[row]
             while True:
                 while up[above] != above:
                     up[above] = up[up[above]]
                     above = up[above]
-                if above >= high[row] or who[above] != me[row]:
+                if above >= high[row]:
+                    break
+                if used[who[above]]:
+                    up[above] = above + 1
+                elif who[above] != me[row]:
                     break
                 above += 1
             below = place[row]
@@ -97,7 +128,11 @@ def take_once(
                 while down[below] != below:
                     down[below] = down[down[below]]
                     below = down[below]
-                if below <= low[row] or who[below - 1] != me[row]:
+                if below <= low[row]:
+                    break
+                if used[who[below - 1]]:
+                    down[below] = below - 1
+                elif who[below - 1] != me[row]:
                     break
                 below -= 1
             far_below = mine[row] - at[below - 1] if below > low[row] else np.inf
@@ -108,8 +143,7 @@ def take_once(
             pick = below - 1 if far_below <= far_above else above
             takers[found], taken[found] = row, pick
             found += 1
-            for j in range(begins[who[pick]], begins[who[pick] + 1]):
-                up[dates[j]], down[dates[j] + 1] = dates[j] + 1, dates[j]
+            used[who[pick]] = True
             waiting[still] = row
             still += 1
         waiting = waiting[:still]  # whoever found nobody in this round finds nobody in the next
@@ -117,8 +151,8 @@ def take_once(
 
 
 def take_again(
-    mine: Any, me: Any, place: Any, low: Any, high: Any, at: Any, who: Any, dates: Any, begins: Any, ratio: int,
-    limit: float, takers: NDArray[np.int64], taken: NDArray[np.int64],
+    mine: Any, me: Any, place: Any, low: Any, high: Any, at: Any, who: Any, persons: int, ratio: int, limit: float,
+    takers: NDArray[np.int64], taken: NDArray[np.int64],
 ) -> int:  # fmt: skip
     """Each takes the nearest other persons, whoever else has taken them; nobody twice within a set."""
     found = 0

@@ -84,7 +84,7 @@ REFUSED: list[tuple[str, Make]] = [
     ("no calendar period 'week'", lambda: co.rolling(offer, every="week")),
     ("no calendar period 'months'. Did you mean 'month'", lambda: co.sequential(offer, every="months")),
     ("no calendar period 'day'", lambda: co.index_period("day")),
-    ("The seed is -1", lambda: co.enrolment_times(visit, offer, seed=-1)),
+    ("the seed is -1", lambda: co.enrolment_times(visit, offer, seed=-1)),
     # measures
     ("Events of the measure is 'visit'; give events", lambda: co.count("visit", YEAR)),
     ("Window of the measure is 365; give a window", lambda: co.any_of(visit, 365)),

@@ -171,6 +171,7 @@ BAD: list[tuple[str, str, Protocol, Any]] = [
     ("entry-kinds-differ", "enrolment times of another exposure", waits(co.enrolment_times(visit, activation)), None),
     ("entry-kinds-differ", "trials at visits, the exposed on any day", waits(
         co.sequential(offer, every=co.every(visit))), None),
+    ("entry-kinds-differ", "a risk set at visits, the exposed on any day", waits(co.risk_set(offer, at=visit)), None),
     ("entry-kinds-differ", "trials in months, the exposed at a visit", waits(
         co.sequential(offer), enters=co.first_eligible(visit), extra=offered), None),
     ("entry-kinds-differ", "a random visit, and another exposure", waits(co.random_visit(visit, activation)), None),
@@ -271,6 +272,10 @@ PASSES: list[tuple[str, str, Protocol, Any]] = [
         exposed=co.cohort("Charcoal", entry=co.first_ever(co.events("drug", co.codes("activated charcoal", 1701928))),
                           steps=shared)), None),
     ("entry-kinds-differ", "a risk set of the days of offer", waits(co.risk_set(offer)), None),
+    ("entry-kinds-differ", "a risk set at visits, visits with offers", waits(
+        co.risk_set(offer, at=visit), enters=co.first_eligible(visit), extra=offered), None),
+    ("entry-kinds-differ", "a risk set at visits, offers on visits", waits(
+        co.risk_set(offer, at=visit), steps=by_visit), None),
     ("entry-kinds-differ", "first ever", waits(co.risk_set(offer), enters=co.first_ever(offer)), None),
     ("entry-kinds-differ", "rolling entry", waits(co.rolling(offer), **in_the_month), None),
     ("entry-kinds-differ", "enrolment times", waits(co.enrolment_times(visit, offer)), None),

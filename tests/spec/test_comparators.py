@@ -111,6 +111,21 @@ def test_a_draw_of_each_risk_set_is_the_same_on_every_engine(any_source, seed):
     assert found.attrition["rule"][0].endswith(f", 4 drawn for each entry (seed {seed})")
 
 
+def test_a_risk_set_of_those_who_came_on_the_day(any_source):
+    tables = tiny(
+        drug_exposure=[*took(1, "2020-03-10"), *took(2, "2020-05-05")],
+        visit_occurrence=[row for who in (1, 2, 3, 4, 5) for row in came(who, "2020-03-10", "2020-03-11")]
+        + came(6, "2020-05-05"),
+    )  # fmt: skip
+    source = any_source(tables)
+    march = [(who, "2020-03-10") for who in (2, 3, 4, 5)]
+    found = waiting(source, co.risk_set(drug, at=visit))
+    assert entered(found) == [*march, (6, "2020-05-05")]
+    assert found.attrition["rule"][0] == "At visit, without the drug so far, on a day on which somebody enters at it"
+    drawn = waiting(source, co.risk_set(drug, at=visit, per_case=2, seed=9))
+    assert entered(drawn) == sorted([*smallest([2, 3, 4, 5], date(2020, 3, 10), 2, 9), (6, "2020-05-05")])
+
+
 def test_a_small_risk_set_is_taken_whole(any_source):
     tables = crowd(5)
     assert waiting(any_source(tables), co.risk_set(drug, per_case=50)).entries == 3 + 2
@@ -204,15 +219,15 @@ def test_one_eligible_visit_of_each_person_is_drawn(any_source):
     source = any_source(tables)
     in_2020 = co.between("2020-01-01", "2020-12-31")
     chosen = {}
-    for seed in range(12):
+    for seed in range(5):
         found = waiting(source, co.random_visit(visit, drug, seed=seed), in_2020)
         ((who, when), other) = entered(found)
         assert other == (2, "2020-02-02")  # the only one; 3 takes the drug on hers, and 4's lies outside the year
         ids = [(date.fromisoformat(day) - date(1970, 1, 1)).days for day in days]
         assert (who, when) == (1, days[int(np.argmin([draw(1, at, seed) for at in ids]))])
         chosen[seed] = when
-    assert len(set(chosen.values())) > 4  # twelve seeds find many of the eight days
-    assert found.attrition["rule"].iloc[-1] == "One entry of each person, drawn at random (seed 11)"
+    assert len(set(chosen.values())) > 1
+    assert found.attrition["rule"].iloc[-1] == "One entry of each person, drawn at random (seed 4)"
     assert kept(found) == [(11, 4), (11, 4), (10, 3), (9, 2), (2, 2)]
 
 
@@ -271,6 +286,10 @@ def test_draws_are_even_and_unrelated():
     days = np.arange(200_000, dtype=np.int64)
     by_day = draw(np.int64(17), days, 1)
     assert abs(np.corrcoef(by_day[1:], by_day[:-1])[0, 1]) < 4 / np.sqrt(len(days))
+    # One person's eight days under many seeds: each is the smallest about as often.
+    eight = 18_262 + np.array([9, 14, 40, 45, 69, 74, 100, 105])
+    first = np.bincount([int(np.argmin(draw(np.int64(1), eight, seed))) for seed in range(2_000)], minlength=8)
+    assert ((first - 250) ** 2 / 250).sum() < 7 + 5 * np.sqrt(14)
 
 
 def test_draws_of_any_id_stay_in_range_and_are_python_s():
