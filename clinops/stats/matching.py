@@ -1,4 +1,7 @@
-"""Greedy nearest-neighbour matching on one distance, in about n log n, with MatchIt's rules for ties."""
+"""Greedy nearest-neighbour matching on one distance, in about n log n, with MatchIt's rules for ties.
+
+The loops here serve few rows; those of `matching_persons`, of equal results, serve many and person-dates.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
+from clinops.stats.compiled import worth_it
 from clinops.stats.glm import Floats, Ints
 from clinops.stats.matching_persons import match_persons, person_codes
 from clinops.stats.propensity import as_treated
@@ -95,8 +99,9 @@ def match(
     limit = np.inf if caliper is None else caliper * float(value.std(ddof=1)) if len(value) > 1 else np.inf
     queue = queue_of(value, arm, order, seed)
     stratum = exact_codes(exact, len(value))
-    if person is not None:
-        who, pool = person_codes(person, len(value)), np.flatnonzero(~arm)
+    if person is not None or worth_it(len(value)):
+        who = np.arange(len(value)) if person is None else person_codes(person, len(value))
+        pool = np.flatnonzero(~arm)
         pair = match_persons(value, queue, pool, stratum, who, ratio, limit, replace)
         far_apart = np.abs(value[pair[0]] - value[pair[1]])
         return assemble(arm, [pair], [far_apart], None if caliper is None else limit, replace)

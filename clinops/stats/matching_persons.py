@@ -52,19 +52,28 @@ def match_persons(
 def _sorted(value: Floats, stratum: Ints) -> Ints:
     """Rows by (stratum, value, row); where strata are large each is sorted by itself, in the processor's cache."""
     strata = int(stratum.max(initial=0)) + 1
+    if strata == 1:
+        return _by_value(value)
     # Few strata are small numbers, which sort in one pass.
     label = stratum.astype(np.uint16) if strata <= 2**16 else stratum
-    if strata == 1 or len(value) < ENOUGH_IN_EACH * strata:
-        order = np.argsort(value, kind="stable")
+    if len(value) < ENOUGH_IN_EACH * strata:
+        order = _by_value(value)
         return order[np.argsort(label[order], kind="stable")]
     order = np.argsort(label, kind="stable")
     ends = np.cumsum(np.bincount(stratum, minlength=strata))
     first = 0
     for end in ends.tolist():
         part = order[first:end]
-        order[first:end] = part[np.argsort(value[part], kind="stable")]
+        order[first:end] = part[_by_value(value[part])]
         first = end
     return order
+
+
+def _by_value(value: Floats) -> Ints:
+    """Rows by (value, row); only ties need the slower sort that keeps the order of rows."""
+    order = np.argsort(value)
+    at = value[order]
+    return np.argsort(value, kind="stable") if (at[1:] == at[:-1]).any() else order
 
 
 def person_codes(person: ArrayLike, n: int) -> Ints:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinops.errors import DataError
-from clinops.stats import matching_persons
+from clinops.stats import matching, matching_persons
 from clinops.stats.matching import match
 
 
@@ -95,11 +95,14 @@ def test_compiled_and_plain_loops_find_the_same_pairs(replace: bool, monkeypatch
     assert len(compiled.pairs) > 1000 and (compiled.pairs == plain.pairs).all()
 
 
-def test_persons_with_one_row_each_change_nothing() -> None:
+def test_persons_with_one_row_each_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "worth_it", lambda rows: False)  # the loops for few rows, without persons
     given_ = many() | {"person": np.arange(6_000)}
     without = {name: part for name, part in given_.items() if name != "person"}
     for more in ({}, {"ratio": 2}, {"caliper": None}, {"order": "smallest"}, {"replace": True, "ratio": 2}):
         assert (match(**given_, **more).pairs == match(**without, **more).pairs).all()
+    monkeypatch.undo()
+    assert (match(**without, ratio=2).pairs == match(**given_, ratio=2).pairs).all()
 
 
 def test_a_person_is_control_before_becoming_a_case() -> None:
