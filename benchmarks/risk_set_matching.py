@@ -67,7 +67,7 @@ def main() -> None:
     heading("numpy", "numba")
     for ratio in RATIOS:
         took: dict[int, float] = {}
-        for cases, dates in ((1_000, 100_000), (3_000, 300_000), (10_000, 1_000_000)):
+        for cases, dates in ((3_000, 300_000), (10_000, 1_000_000), (30_000, 3_000_000)):
             rows, wall, cpu = candidates(cases, dates), [], []
             for _ in range(6):
                 start, own = time.perf_counter(), time.process_time()
@@ -77,9 +77,11 @@ def main() -> None:
             took[cases + dates] = median(cpu[1:])
             what = f"1:{ratio} of {cases:,} exposed by day, caliper, persons once ({len(found.pairs):,} pairs)"
             print(f"| {what} | {cases + dates:,} | {median(wall[1:]):.4f} | {median(cpu[1:]):.4f} | | CPU |", flush=True)
+            if cases == 10_000:
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         exponent(f"1:{ratio} by day", took)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"Peak memory of the process: {peak:,.0f} MB")
+        if ratio == RATIOS[0]:
+            print(f"Peak memory of the process after the second size: {peak:,.0f} MB")
 
 
 if __name__ == "__main__":

@@ -327,6 +327,7 @@ WARNINGS: dict[str, Rule] = {
     "random-index-date": lambda protocol, source: dates.random_index_date(protocol),
     "later-enrolment-undeclared": lambda protocol, source: dates.later_enrolment(protocol),
     "calendar-time-unadjusted": lambda protocol, source: dates.calendar_time_unadjusted(protocol),
+    "totals-of-one-censored-arm": lambda protocol, source: dates.totals_of_one_censored_arm(protocol),
 }
 
 

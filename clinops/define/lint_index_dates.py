@@ -145,5 +145,24 @@ def calendar_time_unadjusted(protocol: Protocol) -> Found:
     )  # fmt: skip
 
 
+def totals_of_one_censored_arm(protocol: Protocol) -> Found:
+    """Sums over a window that ends earlier in one arm by design."""
+    sums = [m.name for m in protocol.outcomes if m.measure in ("cost", "days at home", "any")]
+    for arm, other in ((protocol.exposed, protocol.comparator), (protocol.comparator, protocol.exposed)):
+        ends = [end for end in arm.exit if isinstance(end, Events)]
+        ends = [end for end in ends if end not in other.exit and end not in protocol.follow_up.censor]
+        if not ends or not sums:
+            continue
+        yield Finding(
+            "totals-of-one-censored-arm", "warning",
+            f"The follow-up of {arm.name} ends at '{ends[0].label}', that of {other.name} does not, and '{sums[0]}' "
+            "adds up over the window.",
+            f"{arm.name} is watched for fewer days, so its totals are lower for that reason alone: it looks better for "
+            "a cost or a harm, worse for a good.",
+            "Read the rates by observed time (per member-month, co.count, co.time_to), or keep people as assigned "
+            "(later='kept', no exit=).",
+        )  # fmt: skip
+
+
 def _exact(protocol: Protocol) -> set[str]:
     return {slug(name) for name in protocol.adjust.exact} if protocol.adjust.method == "match" else set()
