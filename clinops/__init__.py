@@ -11,6 +11,7 @@ from clinops._version import __version__
 from clinops.define.adjustment import adjustment, crude, doubly_robust, match, standardise, weight
 from clinops.define.codes import codes
 from clinops.define.cohorts import cohort, every, first_eligible, first_ever
+from clinops.define.comparators import enrolment_times, random_visit, risk_set, rolling, sequential
 from clinops.define.cost_plan import cost_plan
 from clinops.define.events import events
 from clinops.define.ledger import ledger_rules
@@ -24,6 +25,7 @@ from clinops.define.measures import (
     elixhauser,
     ethnicity,
     index_date,
+    index_period,
     race,
     sex,
     time_to,
@@ -61,11 +63,12 @@ __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between",
     "care", "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
-    "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "doubly_robust", "elixhauser", "ethnicity",
+    "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "doubly_robust", "elixhauser",
+    "enrolment_times", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
-    "index_date", "journey", "lacks", "ledger",
+    "index_date", "index_period", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
-    "readmissions", "register",
-    "sensitivity", "sex", "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to", "trial", "value",
-    "weight",
+    "random_visit", "readmissions", "register", "risk_set", "rolling",
+    "sensitivity", "sequential", "sex", "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to",
+    "trial", "value", "weight",
 ]  # fmt: skip

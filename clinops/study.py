@@ -89,7 +89,7 @@ class Study(Analysis):
         """The comparator cohort, with its attrition."""
         from clinops.build.cohorts import build
 
-        return build(self.protocol.comparator, self.source)
+        return build(self.protocol.comparator, self.source, self.exposed)
 
     @cached_property
     def baseline(self) -> Baseline:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.design import Design, model_design
 from clinops.define.adjustment import BALANCING, FOLDS, Adjustment
+from clinops.define.base import slug
 from clinops.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Adjusted:
     adjustment : as asked for.
     weights : (n,) 0 for rows that were set aside.
     cluster : (n,) ids of the clusters that the variance respects, and `cluster_name` what they are.
+    crossed : (n,) matched set, where persons (or care sites) stand in several sets and `cluster` holds those; else
+        None. `clusters` is what a variance that can respect both takes.
     propensity, design : the fitted score (or the equations that the weights solve) and the columns it saw; None for a
         crude comparison.
     score : (n,) propensity score that overlap is judged on; None for a crude comparison.
@@ -62,6 +65,12 @@ class Adjusted:
     notes: tuple[str, ...] = ()
     score: Floats | None = None
     seed: int = 0
+    crossed: NDArray[np.int64] | None = None
+
+    @property
+    def clusters(self) -> NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The clusters, or the two kinds of them that cross: matched sets, and persons or care sites."""
+        return self.cluster if self.crossed is None else (self.crossed, self.cluster)
 
     @property
     def label(self) -> str:
@@ -112,6 +121,7 @@ def _adjust(
         return Adjusted(
             adjustment, np.ones(len(data)), groups, name, estimand="difference between the arms as they are"
         )
+    covariates = _scored(covariates, adjustment)
     design = data.once(("design", covariates), lambda: model_design(data, covariates))
     if not design.terms:
         raise DataError(
@@ -146,6 +156,12 @@ def _uses_score(adjustment: Adjustment) -> bool:
         on_it = ("nearest", "optimal", "full", "subclass")
         return adjustment.how in on_it or (adjustment.how == "mahalanobis" and by_score)
     return adjustment.method != "standardise"
+
+
+def _scored(covariates: tuple[Measure, ...], adjustment: Adjustment) -> tuple[Measure, ...]:
+    """What the score is of: not a calendar period that pairs share anyway, whose levels may lack one of the arms."""
+    exact = {slug(name) for name in adjustment.exact}
+    return tuple(m for m in covariates if m.measure != "index period" or m.id not in exact)
 
 
 def _score(
@@ -237,11 +253,15 @@ def _matched(
         return Adjusted(
             adjustment, pairs.weights, groups, name, fit, design, None, pairs.set_id, estimand, share, notes
         )
-    joined = _joined(pairs.set_id, groups)
-    label = "matched set" if np.array_equal(joined, pairs.set_id) else f"matched set and {name}"
+    cluster, label, crossed = _set_clusters(pairs.set_id, groups, name, adjustment.replacement)
     return Adjusted(
-        adjustment, pairs.weights, joined, label, fit, design, None, pairs.set_id, estimand, share, notes
+        adjustment, pairs.weights, cluster, label, fit, design, None, pairs.set_id, estimand, share, notes,
+        crossed=crossed,
     )  # fmt: skip
+
+
+def _repeated(ids: NDArray[np.int64]) -> bool:
+    return len(np.unique(ids)) < len(ids)
 
 
 def _clusters(data: Dataset, cluster: str) -> tuple[NDArray[np.int64], str]:
@@ -256,18 +276,18 @@ def _clusters(data: Dataset, cluster: str) -> tuple[NDArray[np.int64], str]:
     return np.where(units.isna(), alone, units.fillna(0).astype("int64")).astype(np.int64), cluster
 
 
-def _joined(sets: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Clusters that respect both: rows linked by a matched set or by a person are one cluster."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+def _set_clusters(
+    sets: NDArray[np.int64], groups: NDArray[np.int64], name: str, replacement: bool
+) -> tuple[NDArray[np.int64], str, NDArray[np.int64] | None]:
+    """Clusters of matched rows, their name, and the sets where these cross with persons or care sites.
 
-    inside = np.flatnonzero(sets >= 0)
-    _, group = np.unique(groups[inside], return_inverse=True)
-    if len(np.unique(group)) == len(inside):
-        return sets
-    n_sets = int(sets.max()) + 1
-    links = coo_matrix((np.ones(len(inside)), (sets[inside], n_sets + group)), shape=(n_sets + group.max() + 1,) * 2)
-    component = connected_components(links, directed=False)[1]
-    joined = np.full(len(sets), -1, dtype=np.int64)
-    joined[inside] = component[sets[inside]]
-    return joined
+    Whoever stands in one set alone is respected by the set. Rows that serve again and again belong to no one set, and
+    sets that share them would join into few clusters: persons alone are the clusters then (matched people are alike, so
+    leaving the sets out makes intervals too wide rather than too narrow).
+    """
+    inside = sets >= 0
+    if not replacement and not _repeated(groups[inside]):
+        return sets, "matched set", None
+    own = np.full(len(sets), -1, dtype=np.int64)
+    own[inside] = np.unique(groups[inside], return_inverse=True)[1]
+    return own, name if replacement else f"matched set and {name}", None if replacement else sets

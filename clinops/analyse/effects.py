@@ -145,7 +145,7 @@ def _mean_effects(data: Dataset, measure: Measure, adjusted: Adjusted, months: F
         key = (scale.per, scale.denominator)
         if key not in made:
             made[key] = _arm_values(data, measure, adjusted, scale, months)
-        effect = contrast(made[key], scale.contrast, cluster=adjusted.cluster, conf_level=LEVEL)[0]
+        effect = contrast(made[key], scale.contrast, cluster=adjusted.clusters, conf_level=LEVEL)[0]
         left_out = "rows without a value were left out" if left else ""  # n says how many are in
         note = "; ".join(part for part in (effect.note, left_out) if part)
         rows.append({

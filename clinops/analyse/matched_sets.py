@@ -61,8 +61,13 @@ def _nearest(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design,
 
     return _of_pairs(match(
         _scale(how, fit), fit.treated, ratio=how.ratio, caliper=how.caliper, exact=_equal(data, how.exact),
-        replace=how.replacement, order=how.order, seed=seed,
+        replace=how.replacement, order=how.order, seed=seed, person=_persons(data),
     ))  # fmt: skip
+
+
+def _persons(data: Dataset) -> Ints | None:
+    """(n,) whose rows these are, where somebody has several: a person then serves once, whatever the row."""
+    return data.person if len(np.unique(data.person)) < len(data) else None
 
 
 def _optimal(data: Dataset, how: Adjustment, fit: PropensityFit, design: Design, seed: int) -> Sets:

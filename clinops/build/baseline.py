@@ -237,9 +237,18 @@ def _age_rule(traits: pd.DataFrame) -> str:
 def _of_person(measure: Measure, entries: Entries, traits: pd.DataFrame) -> Any:
     if measure.measure == "age":
         return traits["age"].to_numpy()
+    if measure.measure == "index period":
+        return _periods(traits["index_date"], str(measure.category))
     concept = traits[{"sex": "gender_concept_id"}.get(measure.measure, f"{measure.measure}_concept_id")]
     names = _level_names(measure, [int(c) for c in concept.dropna().unique()], entries.source)
     return np.array([None if pd.isna(c) else names.get(int(c)) for c in concept], dtype=object)
+
+
+def _periods(dates: pd.Series, every: str) -> Any:
+    """The name of the calendar period that holds each date; names sort as time does."""
+    form = {"month": "%Y-%m", "year": "%Y"}.get(every)
+    named = dates.dt.strftime(form) if form else dates.dt.year.astype(str) + "-Q" + dates.dt.quarter.astype(str)
+    return named.to_numpy(dtype=object)
 
 
 def _level_names(measure: Measure, concepts: list[int], source: Any) -> dict[int, str | None]:

@@ -303,6 +303,10 @@ def _listed(numbers: Iterable[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
+INDEX_DATE = "index_date"
+"""Every entry has one, so pairs can be made within it whether or not it is a covariate."""
+
+
 def check_covariates(adjust: Adjustment, covariates: tuple[Measure, ...]) -> None:
     """Hold the covariates that an adjustment names to those of the protocol.
 
@@ -312,7 +316,7 @@ def check_covariates(adjust: Adjustment, covariates: tuple[Measure, ...]) -> Non
     """
     known = {m.id: m for m in covariates}
     for name in adjust.covariates:
-        if slug(name) not in known:
+        if slug(name) not in known and not (name in adjust.exact and slug(name) == INDEX_DATE):
             how = "to match exactly on" if name in adjust.exact else "to match on"
             raise DefinitionError(unknown(f"covariate {how}", name, [m.name for m in covariates]))
     for cut in adjust.cuts:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
+from clinops.define import lint_index_dates as dates
 from clinops.define.cohorts import CohortDefinition
+from clinops.define.comparators import Candidates
 from clinops.define.events import Events
 from clinops.define.findings import Finding, Findings
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, Measure
@@ -52,7 +54,7 @@ def exposures(protocol: Protocol) -> tuple[Events, ...]:
 
     With a programme declared, its offer, and its activation or engagement where an arm is defined by
     them. The entry events where the arms enter by different ones: both of two treatments, else the
-    exposed arm's. Failing these, what the exposed alone must have, the clearest first: on day 0
+    exposed arm's; and what a comparator with an index date of its own has not met by then. Failing these, what the exposed alone must have, the clearest first: on day 0
     rather than before, what the comparator must lack rather than what it may have too. Failing that,
     what the comparator alone must lack.
     """
@@ -62,7 +64,9 @@ def exposures(protocol: Protocol) -> tuple[Events, ...]:
         used = {exposed.entry.events, *(s.events for arm in _arms(protocol) for s in arm.steps if _about(s))}
         chosen = (protocol.programme.activation, protocol.programme.engagement)
         found = [protocol.programme.offer, *(e for e in chosen if e is not None and e in used)]
-    if exposed.entry.events != comparator.entry.events:
+    if isinstance(comparator.entry, Candidates):
+        found += [comparator.entry.events]
+    elif exposed.entry.events != comparator.entry.events:
         found.append(exposed.entry.events)
         found += [comparator.entry.events] if comparator.entry.events.domain in TREATMENTS else []
     return tuple(dict.fromkeys(found or _by_steps(exposed, comparator)))
@@ -155,7 +159,10 @@ def _unequal_eligibility(protocol: Protocol, source: Any) -> Found:
 
 
 def _entry_kinds_differ(protocol: Protocol, source: Any) -> Found:
-    if _entry_kind(protocol.exposed, protocol) == _entry_kind(protocol.comparator, protocol):
+    if dates.aligned(protocol) or (
+        _entry_kind(protocol.exposed, protocol) == _entry_kind(protocol.comparator, protocol)
+        and not isinstance(protocol.exposed.entry, Candidates)
+    ):
         return
     yield Finding(
         "entry-kinds-differ", "error",
@@ -163,8 +170,9 @@ def _entry_kinds_differ(protocol: Protocol, source: Any) -> Found:
         "Time zero does not align: an arm that starts at a turning point of care, often a peak of need, sees its use "
         "fall by itself and looks better than it is, while the other starts on a day of another kind. Adjusting for "
         "the calendar date does not cure it.",
-        "Let both arms enter at the same events, and tell them apart by the exposure on that day; or compare two "
-        "new-user arms, each at the first use of its treatment.",
+        "Let both arms enter at the same events, and tell them apart by the exposure on that day; or let the exposed "
+        "enter at the exposure and the others at co.risk_set of it; or compare two new-user arms, each at the first "
+        "use of its treatment.",
     )  # fmt: skip
 
 
@@ -279,7 +287,8 @@ def _engagement_as_exposure(protocol: Protocol, source: Any) -> Found:
     programme = protocol.programme
     chosen = {programme.engagement, programme.activation} - {None} if programme else set()
     exposed, comparator = protocol.exposed, protocol.comparator
-    entry = [exposed.entry.events] if exposed.entry.events != comparator.entry.events else []
+    differ = exposed.entry.events != comparator.entry.events or isinstance(comparator.entry, Candidates)
+    entry = [exposed.entry.events] if differ else []
     steps = [s.events for s in exposed.steps if isinstance(s, Has) and s not in comparator.steps]
     for events in (*entry, *steps):
         named = events.domain not in ("drug", "procedure") and _CHOSEN.search(events.label)
@@ -305,6 +314,9 @@ ERRORS: dict[str, Rule] = {
     "exposure-among-measures": _exposure_among_measures,
     "undeclared-entry": _undeclared_entry,
     "ehr-without-capture": _ehr_without_capture,
+    "comparator-already-exposed": lambda protocol, source: dates.already_exposed(protocol, exposures(protocol)),
+    "exact-day-not-shared": lambda protocol, source: dates.day_that_none_shares(protocol),
+    "clusters-ignore-persons": lambda protocol, source: dates.clusters_ignore_persons(protocol),
 }
 WARNINGS: dict[str, Rule] = {
     "window-beyond-observation": _window_beyond_observation,
@@ -312,6 +324,10 @@ WARNINGS: dict[str, Rule] = {
     "no-primary-outcome": _no_primary,
     "no-smallest-worthwhile-effect": _no_worthwhile,
     "engagement-as-exposure": _engagement_as_exposure,
+    "random-index-date": lambda protocol, source: dates.random_index_date(protocol),
+    "later-enrolment-undeclared": lambda protocol, source: dates.later_enrolment(protocol),
+    "calendar-time-unadjusted": lambda protocol, source: dates.calendar_time_unadjusted(protocol),
+    "totals-of-one-censored-arm": lambda protocol, source: dates.totals_of_one_censored_arm(protocol),
 }
 
 
@@ -381,7 +397,7 @@ def _claims(protocol: Protocol) -> list[str]:
     claimed += [m.name for m in outcomes if m.measure == "days at home"]
     claimed += [m.name for m in outcomes if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"]
     for arm in _arms(protocol):
-        claimed += [arm.entry.label] if arm.entry.which == "first ever" else []
+        claimed += [arm.entry.label] if arm.entry.which == "first ever" or isinstance(arm.entry, Candidates) else []
         claimed += [s.label for s in arm.steps if isinstance(s, Lacks) and s.events.domain != "death"]
     return list(dict.fromkeys(claimed))
 

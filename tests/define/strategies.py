@@ -11,6 +11,7 @@ import clinops as co
 from clinops.define.adjustment import ESTIMANDS, PENALTIES, Adjustment
 from clinops.define.codes import Codes
 from clinops.define.cohorts import CohortDefinition
+from clinops.define.comparators import PERIODS
 from clinops.define.events import DOMAINS, UNCODED, Events
 from clinops.define.maps import WEIGHTS
 from clinops.define.measures import AMOUNTS, COST_CATEGORIES, Measure
@@ -65,13 +66,18 @@ def ends() -> st.SearchStrategy[tuple[Any, ...]]:
 
 def cohorts(name: str) -> st.SearchStrategy[CohortDefinition]:
     entry = st.one_of(*(st.builds(make, some_events()) for make in (co.first_ever, co.first_eligible, co.every)))
+    entry |= st.builds(co.risk_set, some_events(), per_case=st.none() | st.integers(1, 9))
+    entry |= st.builds(co.rolling, some_events(), st.sampled_from(PERIODS), at=st.none() | some_events())
+    entry |= st.builds(co.sequential, some_events(), st.sampled_from(PERIODS) | some_events().map(co.every))
+    entry |= st.builds(co.random_visit, some_events(), some_events(), seed=st.integers(0, 99))
     return st.builds(
         co.cohort, st.just(name), entry | some_events(), st.lists(steps(), max_size=4).map(tuple), exit=ends()
     )
 
 
 def covariates() -> st.SearchStrategy[Measure]:
-    plain = st.sampled_from([co.age_at_index, co.sex, co.race, co.ethnicity, co.index_date]).map(lambda make: make())
+    made = [co.age_at_index, co.sex, co.race, co.ethnicity, co.index_date, co.index_period]
+    plain = st.sampled_from(made).map(lambda make: make())
     before = st.builds(co.before, lookbacks)
     return st.one_of(
         plain,

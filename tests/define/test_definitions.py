@@ -79,6 +79,13 @@ REFUSED: list[tuple[str, Make]] = [
         "A", entry=co.every(visit), steps=(co.age(18), 18))),
     ("steps of the cohort is {", lambda: co.cohort("A", entry=co.every(visit), steps={co.age(18)})),
     ("no end of follow-up 'deaths'. Did you mean 'death'", lambda: co.cohort("A", co.every(visit), exit="deaths")),
+    ("Events of the risk set is 'visit'; give events", lambda: co.risk_set("visit")),
+    ("per_case is 0; it must be 1 or more", lambda: co.risk_set(offer, per_case=0)),
+    ("no plan for later exposure 'keep'. Did you mean 'kept'", lambda: co.risk_set(offer, later="keep")),
+    ("no calendar period 'week'", lambda: co.rolling(offer, every="week")),
+    ("no calendar period 'months'. Did you mean 'month'", lambda: co.sequential(offer, every="months")),
+    ("no calendar period 'day'", lambda: co.index_period("day")),
+    ("the seed is -1", lambda: co.enrolment_times(visit, offer, seed=-1)),
     # measures
     ("Events of the measure is 'visit'; give events", lambda: co.count("visit", YEAR)),
     ("Window of the measure is 365; give a window", lambda: co.any_of(visit, 365)),
@@ -247,6 +254,11 @@ COSTS = co.cost_plan(price_year=2022, cashable={"inpatient": 0.3}, margin=0.3, t
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
+WAITING = (
+    co.risk_set(offer, per_case=4, seed=3), co.rolling(offer, "quarter", at=visit), co.sequential(offer, later="kept"),
+    co.sequential(offer, every=co.every(visit)), co.random_visit(visit, offer), co.enrolment_times(visit, offer),
+    *co.cohort("A", entry=co.random_visit(visit, offer)).ordered_steps,
+)  # fmt: skip
 CARE = care_rules(episodes=readmission_rules(not_index="hospital-wide", first="2022-01-01"), observation=emergency)
 
 
@@ -258,6 +270,7 @@ def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
         TRIAL,
         *every_definition(COSTS),
         *every_definition(CARE),
+        *every_definition(WAITING),
     ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:

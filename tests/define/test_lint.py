@@ -62,6 +62,24 @@ def single_use(**parts: Any) -> Protocol:
     )
 
 
+waiting_days = co.days(None, 0)
+
+
+def waits(
+    entry: Any, *, enters: Any = None, exit: Any = offer, steps: Any = shared, extra: Any = (), **parts: Any
+) -> Protocol:
+    """The offered, from the day of their offer, v people who wait, from a day that a rule gives them."""
+    return sound(
+        exposed=co.cohort("Offered", entry=enters or co.first_eligible(offer), steps=(*steps, *extra)),
+        comparator=co.cohort("Waiting", entry=entry, steps=steps, exit=exit),
+        **parts,
+    )
+
+
+by_visit = (*shared, co.has(visit, co.days(0, 0)))
+on_the_day = co.match(exact=("index date",))
+in_the_month = {"adjust": co.match(exact=("Index month",)), "covariates": (co.age_at_index(), co.index_period())}
+
 BAD: list[tuple[str, str, Protocol, Any]] = [
     ("eligibility-after-time-zero", "must stay a year", both(co.observed(before=365, after=365)), None),
     ("eligibility-after-time-zero", "must survive", both(co.lacks(death, co.days(1, 180))), None),
@@ -149,6 +167,55 @@ BAD: list[tuple[str, str, Protocol, Any]] = [
     ("engagement-as-exposure", "as the entry", sound(
         exposed=co.cohort("Adherent", entry=co.first_ever(co.events("observation", co.codes("adherence > 80 %", 6))))),
      None),
+    ("entry-kinds-differ", "risk set of another exposure", waits(co.risk_set(activation)), None),
+    ("entry-kinds-differ", "risk set, but the exposed enter at a visit with the offer", waits(
+        co.risk_set(offer), enters=co.first_eligible(visit), extra=offered), None),
+    ("entry-kinds-differ", "rolling entry of another exposure", waits(co.rolling(activation)), None),
+    ("entry-kinds-differ", "enrolment times of another exposure", waits(co.enrolment_times(visit, activation)), None),
+    ("entry-kinds-differ", "trials at visits, the exposed on any day", waits(
+        co.sequential(offer, every=co.every(visit))), None),
+    ("entry-kinds-differ", "a risk set at visits, the exposed on any day", waits(co.risk_set(offer, at=visit)), None),
+    ("entry-kinds-differ", "trials in months, the exposed at a visit", waits(
+        co.sequential(offer), enters=co.first_eligible(visit), extra=offered), None),
+    ("entry-kinds-differ", "a random visit, and another exposure", waits(co.random_visit(visit, activation)), None),
+    ("entry-kinds-differ", "the exposed enter by a risk set", waits(
+        co.risk_set(offer), enters=co.risk_set(offer)), None),
+    ("unequal-eligibility", "illness asked of the exposed, not of their risk set", waits(
+        co.risk_set(offer), extra=(co.has(emergency, co.before(30)),)), None),
+    ("comparator-never-enrols", "a risk set of people who never enrol", sound(
+        exposed=co.cohort("Offered", entry=co.first_eligible(offer), steps=shared),
+        comparator=co.cohort("Never", entry=co.risk_set(offer), steps=(*shared, co.lacks(offer, co.after())))), None),
+    ("exposure-among-measures", "of a risk set", waits(co.risk_set(offer), outcomes=(co.count(offer),)), None),
+    ("engagement-as-exposure", "a risk set of engagement", waits(
+        co.risk_set(engaged), enters=co.first_eligible(engaged)), None),
+    ("ehr-without-capture", "a risk set takes absence as waiting", waits(
+        co.risk_set(offer), steps=(co.age(18, 80),), outcomes=(co.time_to(death),), negative_controls=()), EHR),
+    ("comparator-already-exposed", "no washout at all", arms((*shared, *offered), shared), None),
+    ("comparator-already-exposed", "only earlier exposure is out", arms(
+        (*shared, *offered), (*shared, co.lacks(offer, co.before()))), None),
+    ("comparator-already-exposed", "only exposure on the day is out", arms(
+        (*shared, *offered), (*shared, co.lacks(offer, co.days(0, 0)))), None),
+    ("comparator-already-exposed", "another exposure is out", arms(
+        (*shared, *offered), (*shared, co.lacks(activation, waiting_days))), None),
+    ("exact-day-not-shared", "first of the month", waits(co.rolling(offer), adjust=on_the_day), None),
+    ("exact-day-not-shared", "trials in quarters", waits(
+        co.sequential(offer, every="quarter"), adjust=on_the_day), None),
+    ("exact-day-not-shared", "enrolment times", waits(co.enrolment_times(visit, offer), adjust=on_the_day), None),
+    ("clusters-ignore-persons", "a risk set by sites", waits(co.risk_set(offer), cluster="care site"), None),
+    ("clusters-ignore-persons", "every visit by sites", arms(
+        (*shared, *offered), (*shared, *not_offered), exposed_entry=co.every(visit), comparator_entry=co.every(visit)
+     ).with_(cluster="care site"), None),
+    ("random-index-date", "a random visit", waits(co.random_visit(visit, offer)), None),
+    ("later-enrolment-undeclared", "a risk set", waits(co.risk_set(offer), exit=()), None),
+    ("later-enrolment-undeclared", "another exit", waits(co.rolling(offer), exit=(activation, "death")), None),
+    ("totals-of-one-censored-arm", "the cost of those who wait", waits(co.risk_set(offer), exit=offer), None),
+    ("totals-of-one-censored-arm", "days at home of the exposed", sound(
+        exposed=co.cohort("Offered", entry=co.first_eligible(visit), steps=(*shared, *offered), exit=(surgery,)),
+        outcomes=(co.days_at_home(),)), None),
+    ("calendar-time-unadjusted", "a risk set without the day", waits(
+        co.risk_set(offer), covariates=(co.age_at_index(),)), None),
+    ("calendar-time-unadjusted", "exact on something else", waits(
+        co.sequential(offer), covariates=(co.age_at_index(), co.sex()), adjust=co.match(exact=("Sex",))), None),
 ]  # fmt: skip
 
 PASSES: list[tuple[str, str, Protocol, Any]] = [
@@ -211,6 +278,60 @@ PASSES: list[tuple[str, str, Protocol, Any]] = [
     ("engagement-as-exposure", "activated charcoal is a drug", new_users(
         exposed=co.cohort("Charcoal", entry=co.first_ever(co.events("drug", co.codes("activated charcoal", 1701928))),
                           steps=shared)), None),
+    ("entry-kinds-differ", "a risk set of the days of offer", waits(co.risk_set(offer)), None),
+    ("entry-kinds-differ", "a risk set at visits, visits with offers", waits(
+        co.risk_set(offer, at=visit), enters=co.first_eligible(visit), extra=offered), None),
+    ("entry-kinds-differ", "a risk set at visits, offers on visits", waits(
+        co.risk_set(offer, at=visit), steps=by_visit), None),
+    ("entry-kinds-differ", "first ever", waits(co.risk_set(offer), enters=co.first_ever(offer)), None),
+    ("entry-kinds-differ", "rolling entry", waits(co.rolling(offer), **in_the_month), None),
+    ("entry-kinds-differ", "enrolment times", waits(co.enrolment_times(visit, offer)), None),
+    ("entry-kinds-differ", "a random visit only warns", waits(co.random_visit(visit, offer)), None),
+    ("entry-kinds-differ", "trials at visits, offers on visits", waits(
+        co.sequential(offer, every=co.every(visit)), steps=by_visit), None),
+    ("entry-kinds-differ", "trials at visits, visits with offers", waits(
+        co.sequential(offer, every=co.every(visit)), enters=co.first_eligible(visit), extra=offered), None),
+    ("unequal-eligibility", "the washout of the exposed says what the rule says of the others", waits(
+        co.risk_set(offer), extra=(co.lacks(offer, co.before()),)), None),
+    ("comparator-already-exposed", "up to day 0", sound(), None),
+    ("comparator-already-exposed", "a washout of a year, in two rules", arms(
+        (*shared, *offered), (*shared, co.lacks(offer, co.before(365)), co.lacks(offer, co.days(0, 0)))), None),
+    ("comparator-already-exposed", "a risk set is of those not yet exposed", waits(co.risk_set(offer)), None),
+    ("comparator-already-exposed", "two new-user arms", new_users(), None),
+    ("exact-day-not-shared", "a risk set shares the day", waits(co.risk_set(offer), adjust=on_the_day), None),
+    ("exact-day-not-shared", "exact within the month", waits(co.rolling(offer), **in_the_month), None),
+    ("exact-day-not-shared", "trials at visits share it", waits(
+        co.sequential(offer, every=co.every(visit)), steps=by_visit, adjust=on_the_day), None),
+    ("clusters-ignore-persons", "by persons", waits(co.risk_set(offer)), None),
+    ("clusters-ignore-persons", "each person once, by sites", waits(
+        co.enrolment_times(visit, offer), cluster="care site"), None),
+    ("clusters-ignore-persons", "first() among the steps", sound(
+        exposed=co.cohort("Offered", entry=co.every(visit), steps=(*shared, *offered, FIRST)),
+        comparator=co.cohort("Not offered", entry=co.every(visit), steps=(*shared, *not_offered, FIRST)),
+        cluster="care site"), None),
+    ("random-index-date", "a trial at every visit", waits(
+        co.sequential(offer, every=co.every(visit)), steps=by_visit), None),
+    ("later-enrolment-undeclared", "censored at it", waits(co.risk_set(offer), exit=offer), None),
+    ("later-enrolment-undeclared", "censored in both arms", waits(
+        co.risk_set(offer), exit=(), follow_up=co.follow_up(co.days(1, 365), censor=("end of observation", offer))),
+     None),
+    ("later-enrolment-undeclared", "kept as assigned", waits(co.risk_set(offer, later="kept"), exit=()), None),
+    ("later-enrolment-undeclared", "other designs keep people as assigned", sound(), None),
+    ("totals-of-one-censored-arm", "kept as assigned", waits(co.risk_set(offer, later="kept"), exit=()), None),
+    ("totals-of-one-censored-arm", "rates only", waits(
+        co.risk_set(offer), outcomes=(co.count(emergency, role="primary", worthwhile=1), co.time_to(death))), None),
+    ("totals-of-one-censored-arm", "both arms end at it", sound(
+        exposed=co.cohort("Offered", entry=co.first_eligible(visit), steps=(*shared, *offered), exit=(surgery,)),
+        comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit=(surgery,))),
+     None),
+    ("totals-of-one-censored-arm", "death ends everybody's", sound(
+        comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit="death")), None),
+    ("calendar-time-unadjusted", "exact on the day", waits(
+        co.risk_set(offer), covariates=(co.age_at_index(),), adjust=on_the_day), None),
+    ("calendar-time-unadjusted", "the period is a covariate", waits(
+        co.sequential(offer), covariates=(co.index_period("quarter"),)), None),
+    ("calendar-time-unadjusted", "times counted from each person's own day", waits(
+        co.enrolment_times(visit, offer), covariates=(co.age_at_index(),)), None),
 ]  # fmt: skip
 
 
@@ -231,12 +352,21 @@ def test_a_near_miss_passes(rule: str, what: str, protocol: Protocol, source: An
 def test_every_rule_has_both_cases() -> None:
     every = {*ERRORS, *WARNINGS}
     assert {rule for rule, *_ in BAD} == every == {rule for rule, *_ in PASSES}
-    assert (len(ERRORS), len(WARNINGS)) == (9, 5)
+    assert (len(ERRORS), len(WARNINGS)) == (12, 9)
 
 
 @pytest.mark.parametrize(
-    "protocol", [sound(), new_users(), sound(programme=programme)], ids=["offer", "drugs", "dates"]
-)
+    "protocol",
+    [
+        sound(), new_users(), sound(programme=programme),
+        waits(co.risk_set(offer, per_case=4, later="kept"), exit=(), adjust=on_the_day),
+        waits(co.rolling(offer, at=visit, later="kept"), exit=(), **in_the_month),
+        waits(co.enrolment_times(visit, offer), outcomes=(co.time_to(death, role="primary", worthwhile=0.01),)),
+        waits(co.sequential(offer, later="kept"), exit=(), **in_the_month),
+        waits(co.sequential(offer, every=co.every(visit), later="kept"), exit=(), steps=by_visit, adjust=on_the_day),
+    ],
+    ids=["offer", "drugs", "dates", "risk set", "rolling", "times", "trials", "trials at visits"],
+)  # fmt: skip
 def test_a_sound_design_is_silent(protocol: Protocol) -> None:
     found = protocol.lint(CLAIMS)
     assert list(found) == [] and str(found) == "The design passes every rule."
@@ -294,6 +424,8 @@ def test_a_flaw_of_a_subgroup_that_is_a_covariate_too_is_told_once() -> None:
         (arms(shared, (*shared, co.lacks(offer, co.before()))), (offer,)),
         (arms((*shared, co.has(cough, co.days(-30, 0)), *offered), (*shared, *not_offered)), (offer,)),
         (arms(shared, shared), ()),
+        (waits(co.risk_set(offer)), (offer,)),
+        (waits(co.random_visit(visit, offer)), (offer,)),
     ],
 )
 def test_the_exposure_is_what_tells_the_arms_apart(protocol: Protocol, expected: tuple[Any, ...]) -> None:

@@ -83,7 +83,7 @@ def events_of(protocol: Protocol) -> list[Events]:
     """Every set of coded events that the protocol names, once each, in the order of reading."""
     found: list[Events | None] = []
     for arm in (protocol.exposed, protocol.comparator):
-        found.append(arm.entry.events)
+        found += arm.entry.named
         found += [s.events for s in arm.steps if isinstance(s, Has | Lacks)]
         found += [e for e in arm.exit if isinstance(e, Events)]
     if protocol.programme is not None:
