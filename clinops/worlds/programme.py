@@ -96,17 +96,19 @@ def _recorded(
     """Say whether one of the conditions was recorded in days -1095 to -1."""
     rows = noted.visit[np.isin(noted.condition, which) & alive[noted.visit]]
     keys = np.sort(key(seen.person[rows], seen.start[rows]))
-    return _count(keys, person, date - DIAGNOSIS_BACK, date - 1) > 0
+    return count_between(keys, person, date - DIAGNOSIS_BACK, date - 1) > 0
 
 
-def _count(keys: np.ndarray, person: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+def count_between(keys: np.ndarray, person: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Count the sorted keys of each person from one day to another, both included."""
     upto = np.searchsorted(keys, key(person, last), side="right")
     return upto - np.searchsorted(keys, key(person, first), side="left")
 
 
-def _sum(keys: np.ndarray, amounts: np.ndarray, person: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Sum whole amounts over sorted keys as `_count` counts them."""
+def sum_between(
+    keys: np.ndarray, amounts: np.ndarray, person: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> np.ndarray:
+    """Sum whole amounts over sorted keys as `count_between` counts them."""
     total = np.concatenate([[0], np.cumsum(amounts)])
     upto = np.searchsorted(keys, key(person, last), side="right")
     return total[upto] - total[np.searchsorted(keys, key(person, first), side="left")]
@@ -124,10 +126,10 @@ def _covariates(
     keys = key(seen.person, seen.start)
 
     def uses(kind: int) -> np.ndarray:
-        return _count(keys[alive & (seen.kind == kind)], person, date - LOOK_BACK, date - 1)
+        return count_between(keys[alive & (seen.kind == kind)], person, date - LOOK_BACK, date - 1)
 
-    cents = _sum(keys[alive], seen.cents[alive], person, date - LOOK_BACK, date - 1)
-    cents += _sum(key(taken.person, taken.start), taken.cents, person, date - LOOK_BACK, date - 1)
+    cents = sum_between(keys[alive], seen.cents[alive], person, date - LOOK_BACK, date - 1)
+    cents += sum_between(key(taken.person, taken.start), taken.cents, person, date - LOOK_BACK, date - 1)
     return {
         "female": who.female[person].astype(float),
         "index_date_days": (date - INDEX_FROM).astype(float),
@@ -146,6 +148,8 @@ def programme(knobs: Knobs, block: int, who: People, seen: Visits, of: Eligible)
     n = len(of)
     score = knobs.confounding * sum(slope * of.covariates[name] for name, slope in OFFER_SLOPES.items())
     propensity = 1 / (1 + np.exp(-(np.zeros(n) + OFFER_INTERCEPT + score)))
+    if knobs.lottery:
+        propensity = np.full(n, knobs.lottery)
     offered = rng.random(n) < propensity
     death = who.death[of.person]
     last = np.minimum(of.span_end, death)

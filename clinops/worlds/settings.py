@@ -83,6 +83,7 @@ class Knobs:
     death_effect : probability that the programme averts a death in days 1 to 365 after activation.
     later_offers : share of those not offered at their index who are offered at a later visit.
     messy : add a few broken rows (orphans, duplicates, impossible dates), none to an eligible person.
+    lottery : share of the eligible who are offered by lot, whatever their need; 0: offers follow the law above.
     waves : clinics begin the programme in so many waves, from 2021-01-01 to 2022-07-01; from its clinic's start on
         everyone eligible is offered, nobody before. 0: offers follow the law above. See `worlds.rollout`.
     holdout_clinics : clinics (of 24) that never begin; with `waves` only.
@@ -99,6 +100,7 @@ class Knobs:
     death_effect: float = 0.0
     later_offers: float = 0.0
     messy: bool = False
+    lottery: float = 0.0
     waves: int = 0
     holdout_clinics: int = 0
     ramp: int = 0
@@ -108,7 +110,7 @@ class Knobs:
     def __post_init__(self) -> None:
         _whole("persons", self.persons, 1)
         _whole("seed", self.seed, 0)
-        for name in ("uptake", "engagement", "death_effect", "later_offers"):
+        for name in ("uptake", "engagement", "death_effect", "later_offers", "lottery"):
             _between(name, getattr(self, name), 0.0, 1.0)
         _between("confounding", self.confounding, 0.0, 2.0)
         if not isinstance(self.messy, (bool, np.bool_)):

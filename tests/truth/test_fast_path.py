@@ -1,0 +1,31 @@
+"""The fast path of the truth tests is the road through the records: every person, every column, to the last digit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.truth.designs import dataset, drawn, in_order
+from clinops.worlds.measured import follow_up, observed, potential
+from tests.truth.support import study_of
+
+KEPT = ("row", "death_day", "observed_from_day")
+"""Columns of the road that the fast path has no use for."""
+
+
+@pytest.mark.parametrize("knobs", [{"seed": 1}, {"seed": 2, "effect": -0.2, "death_effect": 0.5}])
+def test_the_fast_path_is_the_road(knobs, tmp_path):
+    _, study = study_of(tmp_path, persons=3_000, **knobs)
+    it = drawn(persons=3_000, **knobs)
+    order = in_order(it.ran.offered)
+    with study.source:
+        road = study.data
+    fast = dataset(it, it.ran.offered, observed(it) | follow_up(it))
+    pd.testing.assert_frame_equal(fast.baseline, road.baseline, check_exact=True)
+    wanted = [name for name in road.outcomes if name not in KEPT]
+    assert set(wanted) == set(fast.outcomes)
+    for name in wanted:
+        np.testing.assert_array_equal(fast.outcomes[name], road.outcomes[name], err_msg=name)
+    for name, values in potential(it, it.ran.offered).items():
+        np.testing.assert_array_equal(values[order], road.outcomes[name], err_msg=name)
