@@ -1,9 +1,9 @@
 """The laboratory of the bias ladder: high users whose need swings, and programmes that change nothing at all.
 
-Everybody is enrolled and alive throughout, so that nothing but the design of a comparison can make a difference. Need is
-a stable part times a monthly state (AR(1)); admissions follow it. A person qualifies at the first admission, from the
-second year on, that is at least the second within 182 days. Several programmes then recruit, each in its own way and
-each without any effect; the records hold their dates as observations.
+Everybody is enrolled and alive throughout, so that nothing but the design of a comparison can make a difference. Need
+is a stable part times a monthly state (AR(1)); admissions follow it. A person qualifies at the first admission, from
+the second year on, that is at least the second within 182 days. Several programmes then recruit, each in its own way
+and each without any effect; the records hold their dates as observations.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MONTHS = 36
 FIRST = day("2019-01-01")
 WIDTH = 30.4375
 LAST = FIRST + round(MONTHS * WIDTH) - 1
-FROM, TO = FIRST + 365, FIRST + round(29 * WIDTH) - 1
+FROM, TO = day("2020-01-01"), day("2021-05-31")
 """The records, and between which days a person can qualify: half a year and more is left to follow everybody."""
 TRAILING, LEAST = 182, 2
 """A person qualifies at an admission that is at least the LEAST-th in so many days, the day itself included."""
@@ -161,7 +161,7 @@ def _tables(
         "cdm_source": shaped("cdm_source", {
             "cdm_source_name": ["clinops bias ladder"], "cdm_source_abbreviation": "clinops ladder",
             "cdm_holder": "clinops", "cdm_version": "5.4",
-            "source_description": f"Simulated, synthetic records of {n} persons: no real persons, no effect of anything.",
+            "source_description": f"Simulated, synthetic records of {n} persons: nobody is real, nothing works.",
             "source_release_date": LAST, "cdm_release_date": LAST,
         }),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """What a protocol would measure in a world, straight from its arrays: the road through the records, without it.
 
-Thousands of worlds can then be analysed in minutes. It counts by code of its own; tests/truth/test_fast_path.py holds it
-against the road through the records, every person and every column, to the last digit.
+Thousands of worlds can then be analysed in minutes. It counts by code of its own; tests/truth/test_fast_path.py holds
+it against the road through the records, every person and every column, to the last digit.
 """
 
 from __future__ import annotations

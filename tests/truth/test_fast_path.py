@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.truth.designs import dataset, drawn, in_order
 from clinops.worlds.measured import follow_up, observed, potential
+from tests.truth.designs import dataset, drawn, in_order
 from tests.truth.support import study_of
 
 KEPT = ("row", "death_day", "observed_from_day")

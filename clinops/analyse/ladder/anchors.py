@@ -46,7 +46,7 @@ ANCHORS = (
     ),
     Anchor(
         "Remote monitoring and digital discharge by one vendor", "activated v not, weighted", (0.68, 0.54, 0.86),
-        "stepped wedge: no effect in any risk group (P 0.23, 0.21, 0.48)", (NAN, NAN, NAN), "odds ratio of hospital care",
+        "stepped wedge: no effect in any risk group (P 0.23, 0.21, 0.48)", (NAN, NAN, NAN), "odds ratio",
         "JAMA Netw Open 2022;5(7):e2221050; Am J Manag Care 2024;30(2):e32-e38",
     ),
 )  # fmt: skip

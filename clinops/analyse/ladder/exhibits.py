@@ -57,7 +57,7 @@ def ladder(climbed: tuple[Climbed, ...], persons: int) -> Result:
          "Change: ratio of mean admissions in days 1 to 182, less 1. Intervals of 95% (robust, clustered by person or "
          "matched set); of the difference of changes, with the mean without the programme taken as known.",
          "Lint was run on each design as it is written in the definitions; errors had to be allowed by name to go on."),
-        f"With no effect at all the popular comparisons find changes from {min(biased):+.0f}% to {max(biased):+.0f}%, the "
+        f"With no effect at all the popular comparisons find from {min(biased):+.0f}% to {max(biased):+.0f}%, the "
         f"guarded ones from {min(guards):+.1f}% to {max(guards):+.1f}%.",
         group_by="bias", label_column="comparison",
     )  # fmt: skip
@@ -81,7 +81,7 @@ def forest(climbed: tuple[Climbed, ...]) -> Result:
     )  # fmt: skip
     figure = Figure(
         "forest", kept, {"xlabel": CHANGE, "null": 0.0, "scale": "linear"}, counts=("n_exposed", "n_comparator"),
-        of={name: ("n_exposed", "n_comparator") for name in ("estimate", "low", "high")},
+        of=dict.fromkeys(("estimate", "low", "high"), ("n_exposed", "n_comparator")),
     )  # fmt: skip
     return Result(
         "bias_forest", "The bias ladder against no effect", kept, columns, notes,
@@ -123,7 +123,8 @@ def anchors() -> Result:
     frame = pd.DataFrame(rows)
     columns = (
         Column("programme", "Programme"), Column("popular_by", "Comparison", spanner="Popular"),
-        Column("popular", "Found (95% CI)", "number2", low="popular_low", high="popular_high", spanner="Popular", of=()),
+        Column("popular", "Found (95% CI)", "number2", low="popular_low", high="popular_high", spanner="Popular",
+               of=()),
         Column("guarded_by", "Comparison", spanner="Guarded"),
         Column("guarded", "Found (95% CI)", "number2", low="guarded_low", high="guarded_high", spanner="Guarded",
                missing="not printed", of=()),

@@ -96,7 +96,7 @@ class BiasLadder(Readable, Analysis):
         )  # fmt: skip
 
 
-def bias_ladder(persons: int = 60_000, seed: int = 1, *, min_cell: int = 11) -> BiasLadder:
+def bias_ladder(persons: int = 40_000, seed: int = 1, *, min_cell: int = 11) -> BiasLadder:
     """Climb the bias ladder: popular comparisons, and their guards, where the true effect is zero.
 
     Simulated records of high users of hospital care, whose need swings, are written, read back and analysed as any
@@ -104,8 +104,8 @@ def bias_ladder(persons: int = 60_000, seed: int = 1, *, min_cell: int = 11) -> 
 
     Parameters
     ----------
-    persons : 1,000 or more; 60,000 take about ten seconds and give intervals of about 3 percent each way, 200,000
-        take 20 seconds.
+    persons : 1,000 or more; 40,000 take about eight seconds and give intervals of 3 to 6 percent each way, 200,000 take
+        twenty seconds and give 2 to 3 percent.
     seed : of the records.
     min_cell : smallest count that exhibits show.
 

@@ -121,15 +121,15 @@ def _return_to_the_mean() -> tuple[Rung, ...]:
         covariates=(SAME_LENGTH_BEFORE,), outcomes=(AFTER, THEN),
     )  # fmt: skip
     matched = _design(
-        "Matched on use, from a random day", enrolled, anybody, covariates=(SAME_LENGTH_BEFORE,),
+        "Matched on admissions, from a random day", enrolled, anybody, covariates=(SAME_LENGTH_BEFORE,),
         adjust=match(caliper=None, exact=(SAME_LENGTH_BEFORE.name,)),
     )  # fmt: skip
     return (
         Rung("before_after", "Enrolled, after against before", RETURN, BIASED, BEFORE_AFTER, before_after, remedy),
         Rung("random_day", "Against people who never enrolled, from a random day", RETURN, BIASED, AS_DESIGNED,
              _design("A random day", enrolled, anybody), remedy),
-        Rung("matched_random_day", "The same, matched on the use of half a year", RETURN, BIASED, AS_DESIGNED, matched,
-             remedy),
+        Rung("matched_random_day", "Against those from a random day with as many admissions", RETURN, BIASED,
+             AS_DESIGNED, matched, remedy),
         Rung("own_event", "Against others at their own qualifying admission", RETURN, GUARDED, AS_DESIGNED,
              _design("Own qualifying event", enrolled, _not_taken("Not enrolled", ENROLLED))),
     )  # fmt: skip
@@ -162,9 +162,9 @@ def _chosen() -> tuple[Rung, ...]:
     )
     return (
         Rung("engaged", "Engaged against not engaged", CHOSEN, BIASED, AS_DESIGNED, _design("Engaged", *arms), remedy),
-        Rung("engaged_matched", "The same, matched on the use of half a year", CHOSEN, BIASED, AS_DESIGNED,
+        Rung("engaged_matched", "Engaged against not engaged with as many admissions", CHOSEN, BIASED, AS_DESIGNED,
              _design("Engaged, matched", *arms, adjust=alike), remedy),
-        Rung("engaged_changes", "The same, difference of changes with the peak in 'before'", CHOSEN, BIASED, CHANGES,
+        Rung("engaged_changes", "Engaged against not engaged, difference of changes", CHOSEN, BIASED, CHANGES,
              _design("Engaged, difference of changes", *arms, covariates=(SAME_LENGTH_BEFORE, EARLIER)), remedy),
         Rung("lottery", "Offered against not offered, by lot", CHOSEN, GUARDED, AS_DESIGNED, lot),
     )  # fmt: skip
