@@ -6,6 +6,7 @@ it against the road through the records, every person and every column, to the l
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,9 @@ def baseline(it: Drawn, offered: np.ndarray | None = None) -> Columns:
     kinds = {"primary_care_visits": PRIMARY, "emergency_visits_before": EMERGENCY, "admissions_before": INPATIENT}
     for name, kind in kinds.items():
         columns[name] = count_between(keys[it.kept.kind == kind], *year).astype(float)
-    cents = sum_between(keys, it.kept.cents, *year)
-    cents += sum_between(key(it.taken.person, it.taken.start), it.taken.cents, *year)
+    visits, fills = it.arrived
+    cents = sum_between(keys, it.kept.cents * visits, *year)
+    cents += sum_between(key(it.taken.person, it.taken.start), it.taken.cents * fills, *year)
     columns["total_cost_before"] = cents / 100
     for name, which in (("hypertension", HYPERTENSION), ("heart_failure", HEART_FAILURE)):
         noted = _days_of(it, np.array([which]))
@@ -114,7 +116,9 @@ def follow_up(it: Drawn) -> Columns:
 
 def observed(it: Drawn) -> Columns:
     """Return the outcomes of what really happened over days 1 to 365, money in dollars."""
-    year = potential_year(it.kept, it.taken, it.of, it.death[it.of.person])
+    visits, fills = it.arrived
+    kept, taken = replace(it.kept, cents=it.kept.cents * visits), replace(it.taken, cents=it.taken.cents * fills)
+    year = potential_year(kept, taken, it.of, it.death[it.of.person])
     return named({name: values / 100 if name.startswith("cost_") else values for name, values in year.items()})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,13 +15,15 @@ from clinops.worlds.settings import (
     HORIZON,
     INDEX_FROM,
     INDEX_TO,
+    LEAST_ADMISSIONS,
     LOOK_BACK,
     NEVER,
     OFFER_INTERCEPT,
     OFFER_SLOPES,
+    TRAILING,
     Knobs,
 )
-from clinops.worlds.use import Diagnoses, Fills, Visits, key
+from clinops.worlds.use import Diagnoses, Fills, Visits, key, need_on
 from clinops.worlds.vocabulary import (
     CONDITIONS,
     DIABETES_KINDS,
@@ -37,13 +39,14 @@ from clinops.worlds.vocabulary import (
 class Eligible:
     """The eligible persons, by person: index day, end of the enrolment span it lies in, covariates.
 
-    `covariates` holds one array a name of OFFER_SLOPES.
+    `covariates` holds one array a name of OFFER_SLOPES. `need` is the latent log need on the index day.
     """
 
     person: np.ndarray
     index: np.ndarray
     span_end: np.ndarray
     covariates: dict[str, np.ndarray]
+    need: np.ndarray
 
     def __len__(self) -> int:
         return len(self.person)
@@ -71,23 +74,30 @@ class Programme:
     acts_until: np.ndarray
 
 
-def eligible(who: People, seen: Visits, noted: Diagnoses, taken: Fills) -> Eligible:
+def eligible(
+    knobs: Knobs, who: People, state: np.ndarray, seen: Visits, noted: Diagnoses, taken: Fills
+) -> Eligible:  # fmt: skip
     """Find each person's first visit at which every criterion holds, and the covariates there."""
     alive = (seen.start <= who.death[seen.person]) & ~seen.extra
     in_time = (seen.start >= INDEX_FROM) & (seen.start <= INDEX_TO)
-    rows = np.flatnonzero(alive & in_time & (seen.kind == PRIMARY))
+    rows = np.flatnonzero(alive & in_time & (seen.kind == (INPATIENT if knobs.qualifying else PRIMARY)))
     person, date = seen.person[rows], seen.start[rows]
     age = who.age_on(person, date)
     span = who.span_on(person, date)
     observed = who.spans[person, span, 0] <= date - LOOK_BACK
-    diabetes = [CONDITIONS.index(kind) for kind in DIABETES_KINDS]
-    diagnosed = _recorded(seen, noted, alive, diabetes, person, date)
-    rows = np.flatnonzero((age >= AGE_FROM) & (age <= AGE_TO) & observed & diagnosed)
+    if knobs.qualifying:
+        admitted = alive & (seen.kind == INPATIENT)
+        keys = key(seen.person[admitted], seen.start[admitted])
+        chosen = count_between(keys, person, date - TRAILING, date) >= LEAST_ADMISSIONS
+    else:
+        diabetes = [CONDITIONS.index(kind) for kind in DIABETES_KINDS]
+        chosen = _recorded(seen, noted, alive, diabetes, person, date)
+    rows = np.flatnonzero((age >= AGE_FROM) & (age <= AGE_TO) & observed & chosen)
     _, first = np.unique(person[rows], return_index=True)
     rows = rows[first]
     person, date = person[rows], date[rows]
     covariates = _covariates(who, seen, noted, taken, alive, person, date) | {"age_years": age[rows].astype(float)}
-    return Eligible(person, date, who.spans[person, span[rows], 1], covariates)
+    return Eligible(person, date, who.spans[person, span[rows], 1], covariates, need_on(who, state, person, date))
 
 
 def _recorded(
@@ -146,7 +156,9 @@ def programme(knobs: Knobs, block: int, who: People, seen: Visits, of: Eligible)
     """Draw offers from what the records show, then activation and engagement from the latent need as well."""
     rng = knobs.rng(block, "programme")
     n = len(of)
-    score = knobs.confounding * sum(slope * of.covariates[name] for name, slope in OFFER_SLOPES.items())
+    score = knobs.hidden * of.need + knobs.confounding * sum(
+        slope * of.covariates[name] for name, slope in OFFER_SLOPES.items()
+    )
     propensity = 1 / (1 + np.exp(-(np.zeros(n) + OFFER_INTERCEPT + score)))
     if knobs.lottery:
         propensity = np.full(n, knobs.lottery)
@@ -155,7 +167,9 @@ def programme(knobs: Knobs, block: int, who: People, seen: Visits, of: Eligible)
     last = np.minimum(of.span_end, death)
 
     lean = np.log(max(knobs.uptake, 1e-9)) - np.log(max(1 - knobs.uptake, 1e-9))
-    takes_up = rng.random(n) < 1 / (1 + np.exp(-(lean - 0.30 * who.frailty[of.person])))
+    takes_up = rng.random(n) < 1 / (
+        1 + np.exp(-(lean - 0.30 * who.frailty[of.person] - knobs.healthy_engagers * of.need))
+    )
     delay = rng.integers(1, 15, n)
     averts = rng.random(n) < knobs.death_effect
     if knobs.waves:
@@ -212,4 +226,18 @@ def happens(knobs: Knobs, who: People, seen: Visits, of: Eligible, began: np.nda
     if knobs.ramp:
         strength = strength * np.minimum((seen.start - active_from[seen.person]) / knobs.ramp, 1.0)
     hit = treated & (seen.kind >= EMERGENCY) & (seen.luck < strength)
+    if knobs.use_effect:
+        averted = treated & (seen.kind < EMERGENCY) & (seen.luck < knobs.use_effect)
+        return np.where(seen.extra, hit, ~(hit | averted) | ((knobs.thinning < 0) & ~averted))
     return np.where(seen.extra, hit, ~hit | (knobs.thinning < 0))
+
+
+def charged(knobs: Knobs, seen: Visits, of: Eligible, began: np.ndarray, until: np.ndarray, n: int) -> Visits:
+    """Return the visits at what they cost if the programme acts from `began` (excluded) to `until`; n persons."""
+    if not knobs.cost_effect:
+        return seen
+    active_from, active_to = np.full(n, NEVER), np.full(n, NEVER)
+    active_from[of.person], active_to[of.person] = began, until
+    treated = (seen.start > active_from[seen.person]) & (seen.start <= active_to[seen.person])
+    cheaper = np.rint(seen.cents * (1 - knobs.cost_effect)).astype(np.int64)
+    return replace(seen, cents=np.where(treated, cheaper, seen.cents))

@@ -28,10 +28,12 @@ from clinops.worlds.settings import (
     HORIZON,
     INDEX_FROM,
     INDEX_TO,
+    LEAST_ADMISSIONS,
     LOOK_BACK,
     NEVER,
     OFFER_INTERCEPT,
     OFFER_SLOPES,
+    TRAILING,
     Knobs,
 )
 
@@ -57,6 +59,10 @@ class World:
         """Average effect of the offer among the offered, or among the given persons; see `averages`."""
         rows = pc.is_in(self.truth["person_id"], pa.array(person_ids)) if person_ids is not None else None
         return averages(self.truth.filter(self.truth["offered"] if rows is None else rows))
+
+    def truths(self, outcome: str = "cost_total") -> dict[str, float]:
+        """The true mean difference that each estimand asks for, by its name; see `clinops.worlds.truth.estimands`."""
+        return potential.estimands(self.truth, outcome)
 
     def register(self, connection: Any) -> None:
         """Make every table a view of a DuckDB connection, under its OMOP name."""
@@ -126,7 +132,7 @@ def make_block(knobs: Knobs, block: int, n: int) -> Block:
         "visit_occurrence": tables.visit_occurrence(block, who, it.kept, death),
         "condition_occurrence": tables.condition_occurrence(block, it.kept, it.noted),
         "drug_exposure": tables.drug_exposure(block, who, it.taken, death),
-        "cost": tables.cost(knobs, block, it.kept, it.taken, years),
+        "cost": tables.cost(knobs, block, it.kept, it.taken, years, it.arrived),
         "observation": tables.observation(block, it.of, it.ran),
         "death": tables.deaths(block, death),
     }
@@ -150,23 +156,33 @@ def _dates(days: np.ndarray) -> pa.Array:
 
 def describe(knobs: Knobs) -> dict[str, Any]:
     """Return what a reader needs to state this world's design: settings, eligibility, law of offers."""
+    offers: dict[str, Any] = {
+        "form": "logistic, linear in the covariates",
+        "intercept": OFFER_INTERCEPT,
+        "slopes": {name: slope * knobs.confounding for name, slope in OFFER_SLOPES.items()},
+    }
+    if knobs.hidden:
+        offers["hidden"] = f"plus {knobs.hidden:g} a unit of the latent need, which no record holds"
+    if knobs.lottery:
+        offers = {"form": "a lottery", "share": knobs.lottery}
+    if knobs.waves:
+        offers = {"form": "everyone eligible, from the start of the person's clinic on"}
+    entry: dict[str, Any] = {
+        "entry": "first primary care visit (visit_concept_id 9202) at which all of this holds",
+        "condition": {"concept_id": 201826, "descendants": True, "days": [-DIAGNOSIS_BACK, -1]},
+    }
+    if knobs.qualifying:
+        entry = {
+            "entry": "first admission (visit_concept_id 9201) at which all of this holds",
+            "admissions": {"at_least": LEAST_ADMISSIONS, "days": [-TRAILING, 0]},
+        }
     iso = [str(np.datetime64(bound, "D")) for bound in (INDEX_FROM, INDEX_TO)]
     return {
         "clinops": __version__,
         "knobs": knobs.record(),
-        "eligibility": {
-            "entry": "first primary care visit (visit_concept_id 9202) at which all of this holds",
-            "between": iso,
-            "age": [AGE_FROM, AGE_TO],
-            "observed_before_days": LOOK_BACK,
-            "condition": {"concept_id": 201826, "descendants": True, "days": [-DIAGNOSIS_BACK, -1]},
-        },
+        "eligibility": entry | {"between": iso, "age": [AGE_FROM, AGE_TO], "observed_before_days": LOOK_BACK},
         "follow_up_days": [1, HORIZON],
-        "offer_model": {
-            "form": "logistic, linear in the covariates",
-            "intercept": OFFER_INTERCEPT,
-            "slopes": {name: slope * knobs.confounding for name, slope in OFFER_SLOPES.items()},
-        },
+        "offer_model": offers,
         "population_att": knobs.population_att(),
         "effect_means": (
             "expected fall in mean allowed cost over days 1 to 365 among the offered, as a share of their mean "

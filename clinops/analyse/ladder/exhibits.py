@@ -30,12 +30,16 @@ def _frame(climbed: tuple[Climbed, ...]) -> Any:
 
 
 def _rules(one: Climbed) -> str:
-    named = dict.fromkeys(f"{finding.rule} ({finding.severity})" for finding in one.rung.findings)
-    return "; ".join(named) or "nothing"
+    """What lint found, errors first; "nothing" for a sound design."""
+    kinds: dict[str, dict[str, None]] = {}
+    for found in one.rung.findings:
+        kinds.setdefault(found.severity, {})[found.rule] = None
+    return "; ".join(f"{kind}: {', '.join(rules)}" for kind, rules in kinds.items()) or "nothing"
 
 
 def _verdicts(one: Climbed) -> str:
-    said = [f"{name}: failed" for name in one.failed] + [f"{name}: passed" for name in one.passed]
+    kinds = {"failed": one.failed, "passed": one.passed}
+    said = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     return "; ".join(said) or "none: nobody to compare with"
 
 
@@ -91,22 +95,27 @@ def forest(climbed: tuple[Climbed, ...]) -> Result:
 
 
 def lint_says(climbed: tuple[Climbed, ...]) -> Result:
-    """Every finding of lint, in its own words."""
+    """Every rule that lint named, in its own words, and in which designs."""
     import pandas as pd
 
-    rows = [
-        {"comparison": one.rung.label, "severity": found.severity, "rule": found.rule, "what": found.what,
-         "why": found.why, "remedy": found.remedy}
-        for one in climbed for found in one.rung.findings
-    ]  # fmt: skip
-    names = ("comparison", "severity", "rule", "what", "why", "remedy")
-    heads = ("Comparison", "Severity", "Rule", "What was found", "Why it biases", "Remedy")
+    rules: dict[str, dict[str, Any]] = {}
+    for one in climbed:
+        for found in dict.fromkeys((f.rule, f.severity, f.why, f.remedy) for f in one.rung.findings):
+            rule, severity, why, remedy = found
+            row = rules.setdefault(
+                rule, {"rule": rule, "severity": severity, "why": why, "remedy": remedy, "designs": []}
+            )
+            row["designs"].append(one.rung.label)
+    rows = sorted(rules.values(), key=lambda row: (row["severity"], row["rule"]))
+    frame = pd.DataFrame([row | {"designs": "; ".join(row["designs"])} for row in rows])
+    columns = (
+        Column("rule", "Rule"), Column("severity", "Severity"), Column("designs", "Named in"),
+        Column("why", "Why it biases"), Column("remedy", "Remedy"),
+    )  # fmt: skip
     silent = sum(not len(one.rung.findings) for one in climbed)
     return Result(
-        "bias_lint", "What lint says of each design", pd.DataFrame(rows, columns=list(names)),
-        tuple(Column(name, head) for name, head in zip(names[1:], heads[1:], strict=True)),
-        sentence=f"Lint names {len(rows)} flaws in {len(climbed) - silent} designs and passes {silent} in silence.",
-        group_by="comparison",
+        "bias_lint", "What lint says of the designs", frame, columns,
+        sentence=f"Lint names {len(rows)} rules in {len(climbed) - silent} designs and passes {silent} in silence.",
     )  # fmt: skip
 
 
