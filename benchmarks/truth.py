@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.truth.designs import one_world
+from tests.truth import assumptions, designs
 
-STUDIES: dict[str, Callable[[int], Any]] = {"designs": one_world}
+STUDIES: dict[str, Callable[[int], Any]] = {"designs": designs.one_world, "assumptions": assumptions.one_world}
 
 
 def kept(file: Path) -> dict[int, Any]:

@@ -103,7 +103,7 @@ def _observational(it: Drawn) -> dict[str, dict[str, Answer]]:
             adjusted = adjust(full, p.covariates, way)
             weights = _speaks_of(full, adjusted)
             truth = float(np.average(gap, weights=weights)) if which == "planted" else 0.0
-            found[name][which] = _answer(full, adjusted, truth)
+            found[name][which] = answer(full, adjusted, truth)
     return found
 
 
@@ -116,7 +116,8 @@ def _speaks_of(data: Dataset, adjusted: Adjusted) -> np.ndarray:
     return np.where(data.exposed, adjusted.weights, 0.0)
 
 
-def _answer(data: Dataset, adjusted: Adjusted, truth: float) -> Answer:
+def answer(data: Dataset, adjusted: Adjusted, truth: float) -> Answer:
+    """The main difference of the primary outcome under an adjustment, beside the truth."""
     primary = protocol().primary
     assert primary is not None
     row = next(row for row in effects(data, primary, adjusted) if row["scale"] == SCALE)
@@ -133,7 +134,7 @@ def _randomised(it: Drawn, offered: np.ndarray, activated: np.ndarray) -> dict[s
     for which, took in (("none", np.zeros_like(offered)), ("planted", offered)):
         full = with_outcomes(data, order, potential(it, took))
         share = float(which == "planted")
-        found[itt][which] = _answer(full, adjust(full, p.covariates, CRUDE), share * float(gap.mean()))
+        found[itt][which] = answer(full, adjust(full, p.covariates, CRUDE), share * float(gap.mean()))
         assert p.primary is not None
         fit = two_stage_least_squares(full.column(p.primary), activated[order], offered[order])
         found[complier][which] = Answer(
