@@ -71,10 +71,16 @@ def one_world(seed: int, persons: int = PERSONS, **knobs: Any) -> dict[str, dict
     """Answer every design in one world: by design, "none" (no effect) and "planted"."""
     it = drawn(persons=persons, seed=seed, **knobs)
     lottery = _by_lot(it, persons=persons, seed=seed, **knobs)
-    answers = _observational(it) | _randomised(it, *lottery)
-    return {
-        name: {which: tuple(vars(answer).values()) for which, answer in pair.items()} for name, pair in answers.items()
-    }
+    return _plain(_observational(it, WAYS) | _randomised(it, *lottery))
+
+
+def calipers(seed: int, persons: int = PERSONS, **knobs: Any) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Answer matching under narrower calipers in one world, as `one_world` does."""
+    return _plain(_observational(drawn(persons=persons, seed=seed, **knobs), NARROWER))
+
+
+def _plain(answers: dict[str, dict[str, Answer]]) -> dict[str, dict[str, tuple[float, ...]]]:
+    return {name: {which: tuple(vars(one).values()) for which, one in pair.items()} for name, pair in answers.items()}
 
 
 def _by_lot(it: Drawn, **knobs: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -92,14 +98,20 @@ WAYS = {
 }
 
 
-def _observational(it: Drawn) -> dict[str, dict[str, Answer]]:
+NARROWER = {
+    "matching, caliper 0.1": Adjustment("match", "att", caliper=0.1),
+    "matching, caliper 0.05": Adjustment("match", "att", caliper=0.05),
+}
+
+
+def _observational(it: Drawn, ways: dict[str, Adjustment]) -> dict[str, dict[str, Answer]]:
     offered, p = it.ran.offered, protocol()
     order, data = in_order(offered), dataset(it, offered)
     gap = difference(it)[order]
-    found: dict[str, dict[str, Answer]] = {name: {} for name in WAYS}
+    found: dict[str, dict[str, Answer]] = {name: {} for name in ways}
     for which, took in (("none", np.zeros_like(offered)), ("planted", offered)):
         full = with_outcomes(data, order, potential(it, took))
-        for name, way in WAYS.items():
+        for name, way in ways.items():
             adjusted = adjust(full, p.covariates, way)
             weights = _speaks_of(full, adjusted)
             truth = float(np.average(gap, weights=weights)) if which == "planted" else 0.0
