@@ -39,6 +39,7 @@ from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
 _LATER = {
+    "bias_ladder": "clinops.analyse.ladder.facade",
     "care": "clinops.analyse.care.report", "care_measures": "clinops.analyse.care.measures",
     "cost_of_care": "clinops.analyse.costs.care", "design_stage": "clinops.analyse.stage",
     "journey": "clinops.analyse.journey", "hazard_ratios": "clinops.analyse.curves.hazards",
@@ -61,7 +62,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "__version__", "adjustment", "after", "age", "age_at_index", "allow", "any_of", "before", "between",
-    "care", "care_measures", "charlson",
+    "bias_ladder", "care", "care_measures", "charlson",
     "codes", "cohort", "connect", "cost", "cost_of_care",
     "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "doubly_robust", "elixhauser",
     "enrolment_times", "ethnicity",
