@@ -28,6 +28,7 @@ from clinops.define.measures import (
     time_to,
     value,
 )
+from clinops.define.panel import panel, series
 from clinops.define.prices import prices
 from clinops.define.protocol import (
     adjustment,
@@ -48,10 +49,12 @@ from clinops.sources import connect
 _LATER = {
     "care": "clinops.analyse.care.report", "care_measures": "clinops.analyse.care.measures",
     "cost_of_care": "clinops.analyse.costs.care", "journey": "clinops.analyse.journey",
-    "hazard_ratios": "clinops.analyse.curves.hazards", "ledger": "clinops.analyse.costs.ledger",
+    "hazard_ratios": "clinops.analyse.curves.hazards", "interrupted": "clinops.analyse.panels.interrupted",
+    "ledger": "clinops.analyse.costs.ledger",
     "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
     "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
+    "rollout": "clinops.analyse.panels.rollout",
     "survival": "clinops.analyse.curves.facade",
     "table_one": "clinops.analyse.table_one.facade",
     "trial": "clinops.analyse.trial.facade",
@@ -71,8 +74,8 @@ __all__ = [
     "codes", "cohort", "connect", "cost", "cost_of_care",
     "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
-    "index_date", "journey", "lacks", "ledger",
-    "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
-    "readmissions",
-    "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
+    "index_date", "interrupted", "journey", "lacks", "ledger",
+    "ledger_rules", "match", "observed", "outcome", "panel", "prices", "profile", "programme", "protocol", "quality", "race",
+    "readmissions", "rollout",
+    "sensitivity", "series", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

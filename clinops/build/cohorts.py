@@ -131,7 +131,7 @@ def _stage(definition: CohortDefinition, source: Any, position: int) -> _Stage:
     step = steps[-1]
 
     def make() -> ir.Table:
-        return _observed(before.table, source) if step is None else keep(step, before.table, source)
+        return observed_on(before.table, source) if step is None else keep(step, before.table, source)
 
     hint = "observed" if step is None else step.kind
     return _kept(source, (definition.entry.events, *steps), make, hint)
@@ -156,7 +156,7 @@ def _candidates(entry: Events, source: Any) -> ir.Table:
     return days.inner_join(people.persons(source).select("person_id", "gender_concept_id", *people.BIRTH), "person_id")
 
 
-def _observed(entries: ir.Table, source: Any) -> ir.Table:
+def observed_on(entries: ir.Table, source: Any) -> ir.Table:
     """Keep the entries inside an observation episode, and note the episode's first and last day."""
     periods = source.table("observation_period")
     episodes = periods.select(
