@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clinops.worlds import rollout
 from clinops.worlds.people import People
 from clinops.worlds.settings import (
     AGE_FROM,
@@ -54,7 +55,8 @@ class Programme:
 
     `if_offered` is the activation day had the offer been made at the index, for everybody; `activation` is
     the one that happened, after an offer at the index or later. `death_if_offered` and `death_real` differ
-    from the death without a programme only if the world averts deaths.
+    from the death without a programme only if the world averts deaths. `acts_until` is the last day on which
+    the programme does anything.
     """
 
     propensity: np.ndarray
@@ -66,6 +68,7 @@ class Programme:
     death_without: np.ndarray
     death_if_offered: np.ndarray
     death_real: np.ndarray
+    acts_until: np.ndarray
 
 
 def eligible(who: People, seen: Visits, noted: Diagnoses, taken: Fills) -> Eligible:
@@ -151,20 +154,25 @@ def programme(knobs: Knobs, block: int, who: People, seen: Visits, of: Eligible)
     takes_up = rng.random(n) < 1 / (1 + np.exp(-(lean - 0.30 * who.frailty[of.person])))
     delay = rng.integers(1, 15, n)
     averts = rng.random(n) < knobs.death_effect
-    later = _later_offers(knobs, block, seen, of, offered, last)
-    offer = np.where(offered, of.index, later)
+    if knobs.waves:
+        propensity, offer = rollout.offers(knobs, who, of, last)
+        offered = propensity == 1
+    else:
+        later = _later_offers(knobs, block, seen, of, offered, last)
+        offer = np.where(offered, of.index, later)
 
     if_offered = _if_by(of.index + delay, last, takes_up)
     activation = _if_by(offer + delay, last, takes_up & (offer < NEVER))
     engages = rng.random(n) < knobs.engagement * np.exp(-0.2 * np.maximum(who.frailty[of.person], 0))
     engagement = _if_by(activation + rng.integers(7, 61, n), last, engages & (activation < NEVER))
 
-    def death_after(began: np.ndarray) -> np.ndarray:
-        return np.where(averts & (began < death) & (death <= of.index + HORIZON), NEVER, death)
+    def death_after(began: np.ndarray, until: np.ndarray) -> np.ndarray:
+        return np.where(averts & (began < death) & (death <= until), NEVER, death)
 
+    until = np.full(n, NEVER) if knobs.waves else of.index + HORIZON
     return Programme(
         propensity, offered, offer, if_offered, activation, engagement,
-        death, death_after(if_offered), death_after(activation),
+        death, death_after(if_offered, of.index + HORIZON), death_after(activation, until), until,
     )  # fmt: skip
 
 
@@ -196,5 +204,8 @@ def happens(knobs: Knobs, who: People, seen: Visits, of: Eligible, began: np.nda
     active_from, active_to = np.full(len(who), NEVER), np.full(len(who), NEVER)
     active_from[of.person], active_to[of.person] = began, until
     treated = (seen.start > active_from[seen.person]) & (seen.start <= active_to[seen.person])
-    hit = treated & (seen.kind >= EMERGENCY) & (seen.luck < abs(knobs.thinning))
+    strength = abs(knobs.thinning)
+    if knobs.ramp:
+        strength = strength * np.minimum((seen.start - active_from[seen.person]) / knobs.ramp, 1.0)
+    hit = treated & (seen.kind >= EMERGENCY) & (seen.luck < strength)
     return np.where(seen.extra, hit, ~hit | (knobs.thinning < 0))

@@ -62,6 +62,10 @@ TREATABLE_SHARE = 0.298
 the wanted effect on total cost into the thinning of acute events."""
 
 DEFAULT_UPTAKE = 0.6
+CLINICS = 24
+ALWAYS = ("persons", "effect", "seed", "confounding", "uptake", "engagement", "death_effect", "later_offers", "messy",
+          "thinning")  # fmt: skip
+"""Settings that are written down whatever their value."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ class Knobs:
     death_effect : probability that the programme averts a death in days 1 to 365 after activation.
     later_offers : share of those not offered at their index who are offered at a later visit.
     messy : add a few broken rows (orphans, duplicates, impossible dates), none to an eligible person.
+    waves : clinics begin the programme in so many waves, from 2021-01-01 to 2022-07-01; from its clinic's start on
+        everyone eligible is offered, nobody before. 0: offers follow the law above. See `worlds.rollout`.
+    holdout_clinics : clinics (of 24) that never begin; with `waves` only.
+    ramp : days from activation over which the effect grows in a straight line to its full size; 0 at once.
+    clinic_spread : SD between clinics of the log of the need for care.
     """
 
     persons: int = 20_000
@@ -90,6 +99,10 @@ class Knobs:
     death_effect: float = 0.0
     later_offers: float = 0.0
     messy: bool = False
+    waves: int = 0
+    holdout_clinics: int = 0
+    ramp: int = 0
+    clinic_spread: float = 0.0
     thinning: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -100,9 +113,24 @@ class Knobs:
         _between("confounding", self.confounding, 0.0, 2.0)
         if not isinstance(self.messy, (bool, np.bool_)):
             raise ParameterError(f"messy is {self.messy!r}; it must be True or False.")
+        for name in ("waves", "holdout_clinics", "ramp"):
+            _whole(name, getattr(self, name), 0)
+        _between("clinic_spread", self.clinic_spread, 0.0, 1.0)
+        self._check_rollout()
         treatable = TREATABLE_SHARE * self.uptake / DEFAULT_UPTAKE
         _between("effect", self.effect, -treatable, treatable)
         object.__setattr__(self, "thinning", self.effect / treatable if treatable else 0.0)
+
+    def _check_rollout(self) -> None:
+        if self.holdout_clinics and not self.waves:
+            raise ParameterError("holdout_clinics needs waves: without a roll-out no clinic begins.")
+        if self.waves and self.later_offers:
+            raise ParameterError("later_offers has no meaning with waves: the clinic's start decides who is offered.")
+        if self.waves + self.holdout_clinics > CLINICS:
+            raise ParameterError(
+                f"waves is {self.waves} and holdout_clinics {self.holdout_clinics}; together at most {CLINICS}, "
+                "the number of clinics."
+            )
 
     @classmethod
     def of(cls, **given: Any) -> Knobs:
@@ -127,14 +155,20 @@ class Knobs:
         The truth of one world is what its own persons would have had; an interval that treats persons as
         sampled is an interval for this expected effect.
         """
-        law = (self.confounding, self.uptake, self.death_effect, self.later_offers)
-        if law != (1.0, DEFAULT_UPTAKE, 0.0, 0.0) or self.effect < 0:
+        if self.effect < 0 or any(getattr(self, name) != usual for name, usual in self._law().items()):
             return None
         return {name: -self.thinning * most for name, most in TREATABLE.items()}
 
+    @classmethod
+    def _law(cls) -> dict[str, Any]:
+        """The usual value of every knob that the expected effect depends on."""
+        free = ("persons", "effect", "seed", "engagement", "messy", "thinning")
+        return {item.name: item.default for item in fields(cls) if item.name not in free}
+
     def record(self) -> dict[str, Any]:
-        """Return the settings as plain values, for `truth.json`."""
-        return asdict(self)
+        """Return the settings as plain values, for `truth.json`; a knob of the laboratory only where it was turned."""
+        usual = {item.name: item.default for item in fields(self)}
+        return {name: value for name, value in asdict(self).items() if name in ALWAYS or value != usual[name]}
 
 
 def _whole(name: str, value: object, least: int) -> None:

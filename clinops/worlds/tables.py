@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from clinops.worlds import vocabulary as words
 from clinops.worlds.cdm import shaped
-from clinops.worlds.people import CLINICS, HOSPITALS, People
+from clinops.worlds.people import HOSPITALS, People
 from clinops.worlds.programme import Eligible, Programme
-from clinops.worlds.settings import ACTIVATION, BLOCK, ENGAGEMENT, LAST_DAY, NEVER, OFFER, Knobs, day
+from clinops.worlds.settings import ACTIVATION, BLOCK, CLINICS, ENGAGEMENT, LAST_DAY, NEVER, OFFER, Knobs, day
 from clinops.worlds.use import Diagnoses, Fills, Visits
 
 SLOT = 100_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from clinops.worlds.people import People
-from clinops.worlds.settings import FIRST_DAY, LAST_DAY, NEVER, Knobs
+from clinops.worlds.settings import CLINICS, FIRST_DAY, LAST_DAY, NEVER, Knobs
 from clinops.worlds.vocabulary import (
     ACUTE,
     CHRONIC,
@@ -97,6 +97,8 @@ def key(person: np.ndarray, date: np.ndarray) -> np.ndarray:
 def visits(knobs: Knobs, block: int, who: People) -> Visits:
     """Draw every visit of a block as it would be without a programme, and the extra ones a harm could add."""
     need = who.frailty + who.burden - 0.55
+    if knobs.clinic_spread:
+        need = need + clinic_needs(knobs)[who.clinic]
     state = _states(knobs.rng(block, "state"), len(who))
     parts = [_acute_or_not(knobs, block, who, need, state, kind, extra=False) for kind in range(4)]
     if knobs.thinning < 0:
@@ -104,6 +106,11 @@ def visits(knobs: Knobs, block: int, who: People) -> Visits:
     joined = Visits(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Visits)})
     order = np.argsort(key(joined.person, joined.start) * 8 + joined.kind * 2 + joined.extra, kind="stable")
     return _without_overlapping_stays(joined.where(order))
+
+
+def clinic_needs(knobs: Knobs) -> np.ndarray:
+    """Return what being a patient of each clinic adds to the log of the need for care; the same in every block."""
+    return knobs.rng(0, "clinic needs").normal(0, knobs.clinic_spread, CLINICS)
 
 
 def _states(rng: np.random.Generator, n: int) -> np.ndarray:
