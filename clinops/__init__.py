@@ -75,7 +75,7 @@ __all__ = [
     "cost_plan", "count", "crude", "days", "days_at_home", "elixhauser", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
     "index_date", "interrupted", "journey", "lacks", "ledger",
-    "ledger_rules", "match", "observed", "outcome", "panel", "prices", "profile", "programme", "protocol", "quality", "race",
-    "readmissions", "rollout",
-    "sensitivity", "series", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
+    "ledger_rules", "match", "observed", "outcome", "panel", "prices", "profile", "programme", "protocol", "quality",
+    "race", "readmissions", "rollout", "sensitivity", "series",
+    "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,9 @@ def starts(plan: PanelPlan, source: Any, units: pd.DataFrame) -> dict[int, dt.da
     return found | {int(row["unit"]): row["date"] for row in rows}
 
 
-def unit_periods(plan: PeriodPlan, source: Any, outcome: Measure | None = None) -> UnitPeriods:
+def unit_periods(
+    plan: PeriodPlan, source: Any, outcome: Measure | None = None, units: Sequence[int] = ()
+) -> UnitPeriods:  # fmt: skip
     """Count persons, person-days and an outcome in every site and period, exactly.
 
     Person-time is the days of a period on which a member is alive and observed, the day of death included; events and
@@ -95,7 +98,7 @@ def unit_periods(plan: PeriodPlan, source: Any, outcome: Measure | None = None) 
 
     Parameters
     ----------
-    outcome : another outcome than the plan's.
+    outcome : another outcome than the plan's. units : only these sites; all where none are given.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def unit_periods(plan: PeriodPlan, source: Any, outcome: Measure | None = None) 
     measure = plan.outcome if outcome is None else outcome
     _refuse_impossible(measure, source)
     calendar = _calendar(plan, source)
-    members, attrition = _members(plan, source, calendar)
+    members, attrition = _members(plan, source, calendar, units)
     spans = source.engine.materialise(_spans(members, source), "panel_spans")
     total = _total(measure, spans, source)
     frame = _filled(plan, source, _counted(spans, source), total)
@@ -154,9 +157,14 @@ def _calendar(plan: PeriodPlan, source: Any) -> ir.Table:
     return source.engine.upload(table, "panel_calendar")  # type: ignore[no-any-return]
 
 
-def _members(plan: PeriodPlan, source: Any, calendar: ir.Table) -> tuple[ir.Table, pd.DataFrame]:
+def _members(
+    plan: PeriodPlan, source: Any, calendar: ir.Table, units: Sequence[int]
+) -> tuple[ir.Table, pd.DataFrame]:  # fmt: skip
     """Members of every period, with what each rule of the population left."""
     who = people.persons(source).select("person_id", "gender_concept_id", *people.BIRTH)
+    if units:
+        placed = _registered(plan, source)
+        who = who.semi_join(placed.filter(placed.unit.isin(list(units))), "person_id")
     closed = plan.membership == "first period"
     days = calendar.filter(calendar.period == 0) if closed else calendar
     crossed = who.cross_join(days.select("period", index_date="begins"))
@@ -233,8 +241,8 @@ def _filled(plan: PeriodPlan, source: Any, counted: ir.Table, total: ir.Table) -
     keys = ["unit", "period"]
     units = sorted({int(unit) for unit in one["unit"]})
     grid = pd.MultiIndex.from_product([units, range(len(plan.periods))], names=keys).to_frame(index=False)
-    joined = grid.merge(one.astype({k: "int64" for k in keys}), on=keys, how="left")
-    joined = joined.merge(other.astype({k: "int64" for k in keys}), on=keys, how="left")
+    joined = grid.merge(one.astype(dict.fromkeys(keys, "int64")), on=keys, how="left")
+    joined = joined.merge(other.astype(dict.fromkeys(keys, "int64")), on=keys, how="left")
     whole = ["persons", "days", "stayed", "female"]
     return joined.assign(
         **{name: joined[name].fillna(0).astype("int64") for name in whole},

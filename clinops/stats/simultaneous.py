@@ -61,7 +61,9 @@ def simultaneous_band(
     if values.ndim != 1 or spread.shape != (len(values), len(values)):
         raise DataError(f"estimate has shape {values.shape} and cov {spread.shape}; give (m,) and (m, m).")
     if not 0 < conf_level < 1 or draws < 1000:
-        raise ParameterError(f"conf_level is {conf_level!r} and draws {draws!r}; give one between 0 and 1, and 1,000 up.")
+        raise ParameterError(
+            f"conf_level is {conf_level!r} and draws {draws!r}; give one between 0 and 1, and 1,000 up."
+        )
     variance = np.diag(spread)
     with np.errstate(invalid="ignore"):
         known = np.isfinite(values) & np.isfinite(spread).all(axis=1) & (variance > 0)

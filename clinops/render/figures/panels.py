@@ -25,7 +25,7 @@ from clinops.render.figures.curves import (
     why,
     x_title,
 )  # fmt: skip
-from clinops.render.figures.sheet import SLACK, SMALL, TINY, Sheet, clip, height_of, width_of, wrap
+from clinops.render.figures.sheet import SLACK, TINY, Sheet, clip, height_of, width_of, wrap
 from clinops.render.figures.values import (
     Floats,
     alike,
