@@ -243,9 +243,7 @@ class SeriesPlan(PeriodPlan):
         if self.control_units and self.control_outcome is not None:
             raise DefinitionError("A series has one control: control=(site, ...), or an outcome.")
         if self.control_units and not self.units:
-            raise DefinitionError(
-                "Everybody is in the series; name its sites (units=) so that others can be a control."
-            )
+            raise DefinitionError("Everybody is in the series; name its sites (units=), so that others are a control.")
         if both := sorted(set(self.units) & set(self.control_units)):
             raise DefinitionError(f"Site(s) {', '.join(map(str, both))} are in the series and in its control.")
         self._check_control()
@@ -302,9 +300,7 @@ def panel(
             SiteStart(site, as_date(day, f"the start of site {site}")) for site, day in sorted(starts.items())
         )
     else:
-        raise DefinitionError(
-            f"starts is {shown(starts)}; give events, or a date for each site that starts: {{1: ...}}."
-        )
+        raise DefinitionError(f"starts is {shown(starts)}; give events, or a date for each site: {{1: ...}}.")
     return PanelPlan(
         title=title, question=question, outcome=outcome, first=as_date(first, "first"), last=as_date(last, "last"),
         **given,

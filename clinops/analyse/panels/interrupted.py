@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class InterruptedSeries(Readable, Analysis):
     @property
     def checks(self) -> tuple[Check, ...]:
         """Every check, each with its own table."""
-        return tuple(self._show(check.name, lambda check=check: check) for check in self._checks)
+        return tuple(self._show(check.name, partial(_same, check)) for check in self._checks)
 
     @property
     def checked(self) -> Result:
@@ -131,6 +131,10 @@ class InterruptedSeries(Readable, Analysis):
             self.plan.title, self.exhibits, self.source, protocol=self.plan, findings=self.findings,
             estimates=self.estimates, failed=failed, min_cell=self.plan.min_cell,
         )  # fmt: skip
+
+
+def _same(check: Check) -> Check:
+    return check
 
 
 def interrupted(plan: SeriesPlan | str | Path, source: Any) -> InterruptedSeries:

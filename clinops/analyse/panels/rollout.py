@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ class Rollout(Readable, Analysis):
     @property
     def checks(self) -> tuple[Check, ...]:
         """Every check, each with its own table."""
-        return tuple(self._show(check.name, lambda check=check: check) for check in self._checks)
+        return tuple(self._show(check.name, partial(_same, check)) for check in self._checks)
 
     @property
     def checked(self) -> Result:
@@ -126,6 +126,10 @@ class Rollout(Readable, Analysis):
             self.plan.title, self.exhibits, self.source, protocol=self.plan, findings=self.findings,
             estimates=self.estimates, failed=failed, min_cell=self.plan.min_cell,
         )  # fmt: skip
+
+
+def _same(check: Check) -> Check:
+    return check
 
 
 def rollout(plan: PanelPlan | str | Path, source: Any) -> Rollout:

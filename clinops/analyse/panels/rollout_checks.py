@@ -189,7 +189,7 @@ def composition(rolled: Rolled) -> Check:
     limit = _bonferroni(int(frame["z"].notna().sum()))
     stay = _stayed(rolled)
     judged = bool(np.isfinite(largest))
-    worst = frame.loc[frame["z"].abs().idxmax(), "what"] if judged else ""
+    worst = str(frame["what"].iloc[int(np.nanargmax(np.abs(frame["z"])))]) if judged else ""
     columns = (Column("what", "Who is counted"), Column("value", "Difference (95% CI)", "number3", low="low",
                                                         high="high", of=(), missing="–"))  # fmt: skip
     said = (

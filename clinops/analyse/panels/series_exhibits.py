@@ -98,8 +98,10 @@ def around(found: Interrupted) -> Result:
             total, days, persons = (float(v[part].sum()) for v in (one.total, one.days, one.persons))
             periods = len(one.total[part])
             if periods:
-                row = {"series": one.name, "phase": phase, "periods": float(periods), "persons": round(persons / periods),
-                       "rate": float(value_of(plan, total, days, persons))}  # fmt: skip
+                row = {
+                    "series": one.name, "phase": phase, "periods": float(periods), "persons": round(persons / periods),
+                    "rate": float(value_of(plan, total, days, persons)),
+                }  # fmt: skip
                 rows.append(row | ({"events": round(total)} if found.counted else {}))
     frame = pd.DataFrame(rows)
     behind = ("events", "persons") if found.counted else ("persons",)

@@ -143,8 +143,9 @@ def event_study(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
     axes.axhline(0, color=style.INK, linewidth=0.8)
     axes.axvline(-0.5, color=style.MUTED, linewidth=0.8, linestyle=DASHED)
     for side, color, marker, face in (
-        (known & (since < 0), style.COMPARATOR, "s", "white"), (known & (since >= 0), style.EXPOSED, "o", style.EXPOSED),
-    ):  # fmt: skip
+        (known & (since < 0), style.COMPARATOR, "s", "white"),
+        (known & (since >= 0), style.EXPOSED, "o", style.EXPOSED),
+    ):
         low, high, under, over = (end[side] for end in ends)
         axes.vlines(since[side], under, over, color=color, linewidth=0.7)
         axes.vlines(since[side], low, high, color=color, linewidth=2.0)
