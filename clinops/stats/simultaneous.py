@@ -36,7 +36,13 @@ class SimultaneousBand:
 
 
 def simultaneous_band(
-    estimate: ArrayLike, cov: ArrayLike, *, conf_level: float = 0.95, draws: int = DRAWS, seed: int = 1
+    estimate: ArrayLike,
+    cov: ArrayLike,
+    *,
+    df: float = np.inf,
+    conf_level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 1,
 ) -> SimultaneousBand:
     """Widen intervals so that they hold all of several estimates at once, and test that all are zero.
 
@@ -45,16 +51,18 @@ def simultaneous_band(
     Parameters
     ----------
     estimate : (m,). cov : (m, m) covariance; an estimate whose variance is not above zero (a base period) or not known
-        has no band and no part. draws, seed : of the simulation.
+        has no band and no part. df : of the t distribution, such as clusters - 1; infinite is the normal.
+    draws, seed : of the simulation.
 
     Raises
     ------
-    DataError : shapes. ParameterError : level, draws.
+    DataError : shapes. ParameterError : level, draws, df.
 
     Notes
     -----
     The critical value is the quantile of the largest |z| of draws from the normal distribution with the estimates'
-    correlation. Normal theory: with few clusters it is too small. Source: Montiel Olea and Plagborg-Moller 2019; for
+    correlation, all divided by one root of chi-squared / df where df is finite (the multivariate t). With few clusters
+    the normal value is too small. Source: Montiel Olea and Plagborg-Moller 2019; for
     event studies Callaway and Sant'Anna 2021, whose multiplier bootstrap has the same limit.
     """
     values, spread = np.asarray(estimate, dtype=float), np.asarray(cov, dtype=float)
@@ -64,6 +72,8 @@ def simultaneous_band(
         raise ParameterError(
             f"conf_level is {conf_level!r} and draws {draws!r}; give one between 0 and 1, and 1,000 up."
         )
+    if not df > 0:
+        raise ParameterError(f"df is {df!r}; give degrees of freedom above 0, or infinity for the normal.")
     variance = np.diag(spread)
     with np.errstate(invalid="ignore"):
         known = np.isfinite(values) & np.isfinite(spread).all(axis=1) & (variance > 0)
@@ -78,6 +88,8 @@ def simultaneous_band(
     rng = np.random.default_rng(seed)
     z = rng.standard_normal((draws, len(error))) @ (axes * np.sqrt(np.maximum(roots, 0.0))).T
     largest = np.abs(z).max(axis=1)
+    if np.isfinite(df):
+        largest = largest / np.sqrt(rng.chisquare(df, draws) / df)
     critical = float(np.quantile(largest, conf_level))
     statistic = float((np.abs(values[known]) / error).max())
     low, high = nothing.copy(), nothing.copy()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import chi2, multivariate_normal, norm, t
 
 from clinops.errors import DataError, ParameterError
 from clinops.stats.simultaneous import simultaneous_band
@@ -18,6 +19,26 @@ def test_one_estimate_has_the_usual_interval() -> None:
     assert band.critical == pytest.approx(norm.isf(0.025), abs=0.01)
     assert band.p_value == pytest.approx(2 * norm.sf(0.5), abs=0.005) and band.n == 1
     assert (band.low[0], band.high[0]) == pytest.approx((1 - 2 * band.critical, 1 + 2 * band.critical))
+
+
+def maximum_modulus(m: int, df: int) -> float:
+    """The 95 % point of the studentised maximum modulus, by quadrature over the chi-squared scale."""
+
+    def inside(c: float) -> float:
+        def at(u: float) -> float:
+            return float((2 * norm.cdf(c * np.sqrt(u / df)) - 1) ** m * chi2.pdf(u, df))
+
+        return float(quad(at, 0, 150)[0])
+
+    return float(brentq(lambda c: inside(c) - 0.95, 1.9, 5.0))
+
+
+def test_few_degrees_of_freedom_widen_it_as_t_does() -> None:
+    band = simultaneous_band([1.0], [[4.0]], df=5, draws=DRAWS)
+    assert band.critical == pytest.approx(t.isf(0.025, 5), abs=0.03)
+    assert band.p_value == pytest.approx(2 * t.sf(0.5, 5), abs=0.005)
+    several = simultaneous_band(np.zeros(6), np.eye(6), df=20, draws=DRAWS)
+    assert several.critical == pytest.approx(maximum_modulus(6, 20), abs=0.02)
 
 
 @pytest.mark.parametrize("m", [2, 5, 12])
@@ -58,5 +79,7 @@ def test_base_periods_and_unknown_errors_have_no_part() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="shape"):
         simultaneous_band([1.0, 2.0], [[1.0]])
+    with pytest.raises(ParameterError, match="df is"):
+        simultaneous_band([1.0], [[1.0]], df=0)
     with pytest.raises(ParameterError, match="draws"):
         simultaneous_band([1.0], [[1.0]], draws=10)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAIN, COHORT, CALENDAR, OTHER = "Main", "By start", "By calendar period", "By other methods"
 GROUP_TIME = "Group-time effects (Callaway and Sant'Anna)"
 IMPUTED, TWO_WAY, TWO_BY_TWO = "Imputation (Borusyak, Jaravel and Spiess)", "Two-way fixed effects", "Two by two"
+STACKED = "Stacked regression"
+ALL = "All sites and periods under the programme"
 MOST_PERIODS = 16
 """Up to how many calendar periods stand in the table; all are in the results."""
 
@@ -42,9 +44,11 @@ def main_line(rolled: Rolled) -> Line:
     named = {
         "group-time": lambda: _overall(rolled.averages("simple"), MAIN, GROUP_TIME, rolled),
         "imputation": lambda: _overall(rolled.imputed, MAIN, IMPUTED, rolled),
+        "stacked": lambda: replace(stacked_line(rolled), part=MAIN),
         "two-way": lambda: replace(two_way_line(rolled), part=MAIN),
     }  # fmt: skip
-    return replace(named[rolled.plan.primary](), label="All sites and periods under the programme")
+    main = named[rolled.plan.primary]()
+    return main if rolled.plan.primary == "stacked" else replace(main, label=ALL)
 
 
 def lines(rolled: Rolled) -> tuple[Line, ...]:
@@ -67,11 +71,24 @@ def other_lines(rolled: Rolled) -> list[Line]:
         found.append(_overall(rolled.averages("simple"), OTHER, GROUP_TIME, rolled))
     if primary != "imputation":
         found.append(_overall(rolled.imputed, OTHER, IMPUTED, rolled))
+    if primary != "stacked":
+        found.append(stacked_line(rolled))
     if rolled.two_by_two is not None:
         found.append(_two_by_two(rolled))
     if primary != "two-way":
         found.append(two_way_line(rolled))
     return found
+
+
+def stacked_line(rolled: Rolled) -> Line:
+    """The mean effect of the stacked regression, over the window that every start has."""
+    study, mean = rolled.stacked
+    after = len(study.after)
+    return Line(
+        OTHER, f"{STACKED}, first {after} {rolled.plan.every}s of every start", STACKED, mean.estimate, mean.std_error,
+        mean.conf_low, mean.conf_high, mean.p_value, f"clustered by {rolled.plan.unit}, t",
+        f"{study.note} {mean.note}".strip(),
+    )  # fmt: skip
 
 
 def two_way_line(rolled: Rolled) -> Line:
@@ -93,12 +110,15 @@ def two_way_line(rolled: Rolled) -> Line:
 
 def event_lines(rolled: Rolled) -> tuple[Line, ...]:
     """The event study, for the results: by periods since the start, against the last one before it."""
-    found = rolled.event_study
-    named = [(i, int(e)) for i, e in enumerate(found.label) if e != -1]
+    found, every = rolled.study, rolled.plan.every
     return tuple(
-        replace(_one(found, i, "Event study", f"{e:+d} {rolled.plan.every}s since the start", rolled), period=f"{e:+d}")
-        for i, e in named
-    )
+        Line(
+            "Event study", f"{int(e):+d} {every}s since the start", GROUP_TIME, float(found.estimate[i]),
+            float(found.std_error[i]), float(found.conf_low[i]), float(found.conf_high[i]),
+            _p(float(found.estimate[i]), float(found.std_error[i])), _error(rolled), "", f"{int(e):+d}",
+        )
+        for i, e in enumerate(found.event_time)
+    )  # fmt: skip
 
 
 def _two_by_two(rolled: Rolled) -> Line:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clinops.define.panel import PER, PERSON, PanelPlan, PeriodPlan
+from clinops.define.panel import EVERY, PER, PERSON, PanelPlan, PeriodPlan
 from clinops.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from clinops.define.findings import Findings
     from clinops.stats.did import DifferenceInDifferences
+    from clinops.stats.event_study import AverageEffect, EventStudy
     from clinops.stats.group_time import GroupTimeEffects
     from clinops.stats.group_time_averages import EffectAverages
     from clinops.stats.permuted_starts import PermutedStarts
     from clinops.stats.two_way import TwoWayFit
+    from clinops.stats.wild import WildBootstrap
 
 Floats = NDArray[np.float64]
 COMPARED = {"not yet treated": "not yet", "never treated": "never"}
@@ -84,23 +86,18 @@ class Rolled:
         """The comparison as `group_time_effects` calls it."""
         return COMPARED[self.plan.comparison]
 
-    def effects_of(self, value: str, base: str = "varying", earlier: int = 0) -> GroupTimeEffects:
+    def effects_of(self, value: str, earlier: int = 0) -> GroupTimeEffects:
         """Effects by cohort and period on any column of the cells, by Callaway and Sant'Anna."""
         from clinops.stats.group_time import group_time_effects
 
         rows = self.rows(value)
         rows["first_treated"] = rows["first_treated"] - earlier
-        return group_time_effects(**rows, comparison=self.comparison, base=base, conf_level=LEVEL)
+        return group_time_effects(**rows, comparison=self.comparison, conf_level=LEVEL)
 
     @cached_property
     def effects(self) -> GroupTimeEffects:
         """Effects by cohort and period; each period before a start is held against the one before."""
         return self.effects_of("value")
-
-    @cached_property
-    def since(self) -> GroupTimeEffects:
-        """The same, all periods held against the last one before the start, for the event study."""
-        return self.effects_of("value", "universal")
 
     def averages(self, kind: str) -> EffectAverages:
         """Averages of the effects, once each."""
@@ -109,11 +106,47 @@ class Rolled:
         return self._once(kind, lambda: average_effects(self.effects, kind))
 
     @cached_property
-    def event_study(self) -> EffectAverages:
-        """Averages by time since the start, against the last period before it."""
-        from clinops.stats.group_time_averages import average_effects
+    def study(self) -> EventStudy:
+        """Effects by time since the start, against the last period before it."""
+        from clinops.stats.event_study import event_study
 
-        return average_effects(self.since, "dynamic")
+        return event_study(**self.rows(), method="group-time", comparison=self.comparison, conf_level=LEVEL)
+
+    @cached_property
+    def year(self) -> int:
+        """How many periods a year has."""
+        return 12 // EVERY[self.plan.every]
+
+    @cached_property
+    def near(self) -> EventStudy:
+        """The same, up to a year on each side of the start."""
+        from clinops.stats.event_study import event_study
+
+        return event_study(
+            **self.rows(), method="group-time", comparison=self.comparison, leads=self.year, lags=self.year - 1,
+            conf_level=LEVEL,
+        )  # fmt: skip
+
+    @cached_property
+    def stacked(self) -> tuple[EventStudy, AverageEffect]:
+        """The stacked regression over the longest window up to a year that all starts have, and its mean effect."""
+        from clinops.stats.event_study import average_effect
+        from clinops.stats.stacked import stacked_effects
+
+        rows = self.rows()
+        first = rows["first_treated"]
+        begun = first[np.isfinite(first) & (first > 0)]
+        leads = int(min(self.year, begun.min()))
+        lags = int(min(self.year - 1, rows["time"].max() - begun.max()))
+        study = stacked_effects(**rows, leads=leads, lags=lags, conf_level=LEVEL)
+        return study, average_effect(study)
+
+    @cached_property
+    def wild(self) -> WildBootstrap:
+        """The wild cluster bootstrap of the two-way coefficient."""
+        from clinops.stats.wild import two_way_wild_bootstrap
+
+        return two_way_wild_bootstrap(**self.rows(), seed=self.plan.seed, replicates=1999, conf_level=LEVEL)
 
     @cached_property
     def imputed(self) -> EffectAverages:

@@ -9,7 +9,7 @@ import numpy as np
 from clinops.analyse import words
 from clinops.analyse.panels.lines import main_line
 from clinops.analyse.panels.rolled import LEVEL, Rolled
-from clinops.analyse.panels.rollout_exhibits import REACH, band, p_text
+from clinops.analyse.panels.rollout_exhibits import band, p_text
 from clinops.results.result import Check, Column
 
 if TYPE_CHECKING:
@@ -38,39 +38,51 @@ def design_check(findings: Findings) -> Check:
 
 
 def trends_before(rolled: Rolled) -> Check:
-    """Whether groups of sites went the same way before their starts."""
+    """Whether groups of sites went the same way before their starts, and what a look at that could have seen."""
     import pandas as pd
 
-    from clinops.stats.group_time import pre_trend_test
-
-    found = rolled.event_study
-    which = np.flatnonzero((found.label < -1) & (found.label >= -REACH))
+    found = rolled.near
+    which = np.flatnonzero((found.event_time < 0) & np.isfinite(found.estimate))
     test = band(found, which, rolled)
-    wald = pre_trend_test(rolled.effects)
-    frame = pd.DataFrame([
-        {"test": "Largest difference before the start against its band", "statistic": test.statistic,
-         "df": float(test.n), "p": test.p_value},
-        {"test": "All groups and periods before at once (Wald)", "statistic": wald.statistic * wald.df_numerator,
-         "df": float(wald.df_numerator), "p": wald.p_value},
-    ])  # fmt: skip
+    frame = pd.DataFrame({
+        "since": found.event_time[which].astype("int64"), "estimate": found.estimate[which],
+        "low": found.conf_low[which], "high": found.conf_high[which],
+    })  # fmt: skip
+    every = rolled.plan.every
     columns = (
-        Column("test", "Test"), Column("statistic", "Statistic", "number2", missing="–"),
-        Column("df", "Differences", "number0"), Column("p", "P", "p", missing="–"),
+        Column("since", f"{every.capitalize()}s since the start", "number0"),
+        Column("estimate", "Difference (95% CI)", "number2", rolled.plan.rate, low="low", high="high", of=()),
     )  # fmt: skip
     judged = bool(np.isfinite(test.p_value))
     said = (
-        f"The largest of {test.n} differences before the start is {test.statistic:.1f} standard errors from zero; "
-        f"P {test.p_value:.3f} that chance alone gives one so large."
+        f"The largest of {test.n} differences in the year before the start is {test.statistic:.1f} standard errors "
+        "from zero; "
+        f"P {p_text(test.p_value)} that chance alone gives one so large."
         if judged
         else "Not judged: there is a single period before each start, or no error."
     )
-    notes = ("Judged by the first test; the second needs many more sites than differences.", *filter(None, [wald.note]))
     return Check(
-        "check_trends_before", "Did sites go the same way before?", frame, columns, notes, said,
+        "check_trends_before", "Did sites go the same way before?", frame, columns, _power(rolled), said,
         observed=test.p_value if judged else None, threshold=ALPHA, passed=test.p_value >= ALPHA if judged else None,
         why="The estimate takes what the others did as what these would have done. A test that finds nothing has not "
         "shown that it holds, and a small study cannot find much (Roth 2022).",
     )  # fmt: skip
+
+
+def _power(rolled: Rolled) -> tuple[str, ...]:
+    """Which difference in trends the look would have missed half of the time, and what it would do."""
+    from clinops.stats.lead_power import lead_power
+
+    study = rolled.near
+    if not np.isfinite(study.std_error[study.before]).any():
+        return ()
+    found = lead_power(study)
+    after = found.event_time >= 0
+    bias = float(found.bias[after].mean()) if after.any() else np.nan
+    return (
+        f"With the year before the start: trends that part by {_number(rolled, found.slope)} a {rolled.plan.every} "
+        f"would go unseen half of the time, and move the mean effect of the first year by {_number(rolled, bias)}.",
+    )
 
 
 def early_effect(rolled: Rolled) -> Check:
@@ -144,6 +156,8 @@ def inference_check(rolled: Rolled) -> Check:
         {"how": f"{main.method}: {main.error}", "p": main.p_value},
         {"how": f"Permutation of starts, {permuted.permutations:,} assignments{', all' if permuted.exact else ''}",
          "p": permuted.p_value},
+        {"how": "Wild cluster bootstrap of the two-way coefficient, which is another estimate",
+         "p": rolled.wild.p_value},
     ])  # fmt: skip
     known = bool(np.isfinite(main.p_value) and np.isfinite(permuted.p_value))
     agree = (main.p_value < ALPHA) == (permuted.p_value < ALPHA)
@@ -154,7 +168,8 @@ def inference_check(rolled: Rolled) -> Check:
     )
     return Check(
         "check_inference", "Does the conclusion need large-sample theory?", frame,
-        (Column("how", "How"), Column("p", "P", "p", missing="–")), tuple(filter(None, [permuted.note])), said,
+        (Column("how", "How"), Column("p", "P", "p", missing="–")),
+        tuple(filter(None, [permuted.note, rolled.wild.note])), said,
         observed=permuted.p_value if known else None, threshold=f"the same side of {ALPHA} by both",
         passed=bool(agree) if known else None,
         why="The site is the unit. With few of them errors by theory are too small; where the two disagree, believe "

@@ -12,11 +12,12 @@ from clinops.analyse.panels.rolled import LEVEL, Rolled, value_of
 from clinops.define.panel import PERSON, PeriodPlan
 from clinops.results.result import Column, Figure, Result
 from clinops.results.suppress import HIDDEN
-from clinops.stats.group_time_averages import EffectAverages
 from clinops.stats.simultaneous import SimultaneousBand, simultaneous_band
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from clinops.stats.event_study import EventStudy
 
 BEFORE, AFTER = "before", "after"
 REACH = 24
@@ -145,63 +146,55 @@ def _format(rolled: Rolled) -> str:
     return "money" if rolled.currency else "fraction" if rolled.plan.per == PERSON else "number2"
 
 
-def band(found: EffectAverages, which: np.ndarray, rolled: Rolled) -> SimultaneousBand:
-    """The band that holds some averages at once."""
-    from clinops.stats.group_time import influence_cov
-
-    cov = influence_cov(found.influence[:, which], rolled.since.cluster)
-    blind = np.isnan(found.std_error[which]) & (np.diag(cov) > 0)
-    cov = np.where(blind[:, None] | blind[None, :], np.nan, cov)
-    return simultaneous_band(found.estimate[which], cov, conf_level=LEVEL, seed=rolled.plan.seed)
-
-
-def behind(rolled: Rolled, since: int) -> tuple[int, int, float, float]:
-    """Sites, periods, persons and events behind the average of a time since the start."""
-    known = np.isfinite(rolled.since.estimate) & (rolled.since.time - rolled.since.group == since)
-    sites = int(rolled.since.n_treated[known].sum())
-    cells = rolled.cells[rolled.cells["period"] - rolled.cells["first"] == since]
-    cells = cells[cells["first"].isin(rolled.since.group[known])]
-    return sites, int(known.sum()), float(cells["persons"].sum()), float(cells["total"].sum())
+def band(found: EventStudy, which: np.ndarray, rolled: Rolled) -> SimultaneousBand:
+    """The band that holds some differences at once."""
+    return simultaneous_band(
+        found.estimate[which],
+        found.cov[np.ix_(which, which)],
+        df=max(found.n_clusters - 1, 1),
+        conf_level=LEVEL,
+        seed=rolled.plan.seed,
+    )
 
 
 def event_study(rolled: Rolled, min_cell: int) -> Result:
     """Effects by time since the start, with what the same comparison finds before it."""
     import pandas as pd
 
-    plan, found = rolled.plan, rolled.event_study
-    few = [_few(rolled, *behind(rolled, int(e))[2:], min_cell) for e in found.label]
-    which = np.flatnonzero((np.abs(found.label) <= REACH) & ~np.array(few, dtype=bool))
+    plan, found = rolled.plan, rolled.study
+    few = np.array([_few(rolled, int(e), min_cell) for e in found.event_time], dtype=bool)
+    which = np.flatnonzero((np.abs(found.event_time) <= REACH) & ~few & np.isfinite(found.estimate))
     limits = band(found, which, rolled)
-    base = found.label[which] == -1
+    base = pd.DataFrame([{"since": int(found.reference), "estimate": 0.0}])
     frame = pd.DataFrame({
-        "since": found.label[which].astype("int64"), "estimate": found.estimate[which],
-        "low": np.where(base, np.nan, found.conf_low[which]), "high": np.where(base, np.nan, found.conf_high[which]),
-        "band_low": np.where(base, np.nan, limits.low), "band_high": np.where(base, np.nan, limits.high),
-        "sites": [float(behind(rolled, int(e))[0]) for e in found.label[which]],
+        "since": found.event_time[which].astype("int64"), "estimate": found.estimate[which],
+        "low": found.conf_low[which], "high": found.conf_high[which], "band_low": limits.low, "band_high": limits.high,
+        "sites": found.n_treated[which].astype(float),
     })  # fmt: skip
+    frame = pd.concat([frame, base]).sort_values("since").reset_index(drop=True)
     unit = rolled.currency or plan.rate
     columns = (
         Column("since", f"{plan.every.capitalize()}s since the start", "number0"),
         Column("estimate", "Difference (95% CI)", _format(rolled), unit, low="low", high="high", of=()),
         Column("band_low", "From", _format(rolled), spanner="Band that holds all at once", of=(), missing="–"),
         Column("band_high", "To", _format(rolled), spanner="Band that holds all at once", of=(), missing="–"),
-        Column("sites", "Sites", "number0"),
+        Column("sites", "Sites", "number0", missing="–"),
     )  # fmt: skip
     notes = [
         "Against the last period before the start (0 there by construction). Far from the start few sites are left, "
         "and other ones.",
-        f"The band is {limits.critical:.2f} standard errors wide on each side." if limits.n else "No band.",
-        *([f"{int(sum(few))} times since the start rest on counts below {min_cell} and are not shown."]
-          if any(few) else []),
+        f"The band is {limits.critical:.2f} standard errors wide on each side (t with {found.n_clusters - 1} degrees of "
+        "freedom)." if limits.n else "No band.",
+        *([f"{int(few.sum())} times since the start rest on counts below {min_cell} and are not shown."]
+          if few.any() else []),
         ALIKE, *filter(None, [found.note]),
     ]  # fmt: skip
     after = frame[frame["since"] >= 0]
     out = after[(after["band_low"] > 0) | (after["band_high"] < 0)]
     said = f"{len(out)} of {len(after)} {plan.every}s from the start on lie outside the band around no effect."
     options = _drawn(rolled) | {
-        "ylabel": f"Difference: {plan.rate}",
-        "xlabel": f"{plan.every.capitalize()}s since the start",
-    }
+        "ylabel": f"Difference: {plan.rate}", "xlabel": f"{plan.every.capitalize()}s since the start"
+    }  # fmt: skip
     return Result(
         "event_study", "Effect by time since the start", frame, columns, tuple(notes), said,
         figure=Figure("event_study", frame, options),
@@ -209,9 +202,11 @@ def event_study(rolled: Rolled, min_cell: int) -> Result:
     )  # fmt: skip
 
 
-def _few(rolled: Rolled, persons: float, events: float, min_cell: int) -> bool:
-    counted = rolled.plan.outcome.measure != "cost"
-    return 0 < persons < min_cell or (counted and 0 < events < min_cell)
+def _few(rolled: Rolled, since: int, min_cell: int) -> bool:
+    """Whether a time since the start rests on so few persons or events that nothing of it is shown."""
+    cells = rolled.cells[(rolled.cells["period"] - rolled.cells["first"] == since) & (rolled.cells["first"] > 0)]
+    persons, events = float(cells["persons"].sum()), float(cells["total"].sum())
+    return 0 < persons < min_cell or (rolled.plan.outcome.measure != "cost" and 0 < events < min_cell)
 
 
 def effects(rolled: Rolled, min_cell: int) -> Result:
