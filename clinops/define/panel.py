@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -355,15 +356,18 @@ def _settled(cls: type[PeriodPlan], outcome: Any, more: dict[str, Any], apart: t
     return usual | {name: several(value, name) if name in lists else value for name, value in more.items()}
 
 
-def plan_of(given: Any, cls: type[PeriodPlan]) -> Any:
-    """Return a plan, read from its file where a path is given.
+def plan_of(given: Any, cls: type[PeriodPlan], changes: Mapping[str, Any] | None = None) -> Any:
+    """Return a plan, read from its file where a path is given, with some fields changed; None leaves one as it is.
 
     Raises
     ------
-    DefinitionError : something else, a plan of another kind, or no such file.
+    DefinitionError : something else, a plan of another kind, no such file, an unknown or impossible field.
     """
     if isinstance(given, str | Path):
-        return cls.read(given)
-    if not isinstance(given, cls):
-        raise DefinitionError(f"The plan is {shown(given)}; give {cls.made}, or the JSON file that its write made.")
-    return given
+        given = cls.read(given)
+    for name in changes or {}:
+        if name not in cls.__dataclass_fields__:
+            raise DefinitionError(unknown(f"part of a {cls.kind}", name, cls.__dataclass_fields__))
+    if isinstance(given, cls):
+        return dataclasses.replace(given, **{k: v for k, v in (changes or {}).items() if v is not None})
+    raise DefinitionError(f"The plan is {shown(given)}; give {cls.made}, or the JSON file that its write made.")

@@ -56,16 +56,15 @@ def tables():
             {"person": 5, "concept": EMERGENCY, "start": "2020-03-31", "end": "2020-04-02"},
         ],
         condition_occurrence=[
-            {"person": 1, "concept": BLEED, "start": "2020-01-05"}, {"person": 1, "concept": BLEED, "start": "2020-01-05"},
-            {"person": 1, "concept": BLEED, "start": "2020-01-06"}, {"person": 5, "concept": BLEED, "start": "2020-02-01"},
+            *visited(1, "2020-01-05", "2020-01-05", "2020-01-06", concept=BLEED), *visited(5, "2020-02-01", concept=BLEED),
         ],
         cost=[
             {"event": 1, "allowed": 100.10, "paid": 90}, {"event": 2, "allowed": 999}, {"event": 3, "allowed": 0.20},
             {"event": 5, "allowed": 50}, {"event": 7, "allowed": 7.5},
         ],
         observation=[
-            {"person": 2, "concept": OFFER, "start": "2020-02-03"}, {"person": 1, "concept": OFFER, "start": "2020-02-17"},
-            {"person": 2, "concept": OFFER, "start": "2020-03-01"}, {"person": 4, "concept": OFFER, "start": "2020-01-01"},
+            {"person": person, "concept": OFFER, "start": day}
+            for person, day in ((2, "2020-02-03"), (1, "2020-02-17"), (2, "2020-03-01"), (4, "2020-01-01"))
         ],
         care_site=[{"care_site_id": 10, "care_site_name": "North"}, {"care_site_id": 20, "care_site_name": "South"}],
     )  # fmt: skip

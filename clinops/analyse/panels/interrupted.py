@@ -29,7 +29,7 @@ NUMBERS = {
     "check_other_date": "Table 3c", "check_control": "Table 3d", "check_phase_in": "Table 3e",
     "check_who_is_there": "Table 3f", "interrupted_methods": "Table 4", "panel_population_attrition": "Table 5",
 }  # fmt: skip
-ORDER = ("series", "effects", "periods", "checked", "methods", "population")
+ORDER = ("series", "effects", "periods", "check_list", "methods", "population")
 
 
 class InterruptedSeries(Readable, Analysis):
@@ -77,7 +77,7 @@ class InterruptedSeries(Readable, Analysis):
         return tuple(self._show(check.name, partial(_same, check)) for check in self._checks)
 
     @property
-    def checked(self) -> Result:
+    def check_list(self) -> Result:
         """All checks in one table."""
         return self._show("interrupted_checks", lambda: summary(self._checks).with_(name="interrupted_checks"))
 
@@ -121,7 +121,7 @@ class InterruptedSeries(Readable, Analysis):
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit of the report, in its order."""
         shown = [getattr(self, name) for name in ORDER]
-        at = ORDER.index("checked") + 1
+        at = ORDER.index("check_list") + 1
         return (*shown[:at], *self.checks, *shown[at:])
 
     def bundle(self) -> Bundle:
@@ -137,17 +137,18 @@ def _same(check: Check) -> Check:
     return check
 
 
-def interrupted(plan: SeriesPlan | str | Path, source: Any) -> InterruptedSeries:
+def interrupted(plan: SeriesPlan | str | Path, source: Any, **changes: Any) -> InterruptedSeries:
     """Estimate how a series changed when a programme started, against its trend before and a control.
 
     Parameters
     ----------
     plan : from `series`, or the JSON file that its `write` made.
     source : from `connect`.
+    changes : fields of the plan that are other than in it, such as phase_in=3; None leaves one as it is.
 
     Raises
     ------
-    DefinitionError : no such plan. DesignError : the design has an error that nobody allowed; nothing of the outcome
+    DefinitionError : no such plan or field. DesignError : the design has an error that nobody allowed; nothing of the outcome
     was read. DataError : the records cannot show it, or a period has nobody.
     """
-    return InterruptedSeries(plan_of(plan, SeriesPlan), source)
+    return InterruptedSeries(plan_of(plan, SeriesPlan, changes), source)

@@ -28,7 +28,7 @@ NUMBERS = {
     "check_trends_before": "Table 3b", "check_early_effect": "Table 3c", "check_inference": "Table 3d",
     "check_composition": "Table 3e", "rollout_methods": "Table 4", "panel_population_attrition": "Table 5",
 }  # fmt: skip
-ORDER = ("roll_out", "cohorts", "trend", "event_study", "effects", "checked", "methods", "population")
+ORDER = ("roll_out", "cohorts", "trend", "event_study", "effects", "check_list", "methods", "population")
 
 
 class Rollout(Readable, Analysis):
@@ -86,7 +86,7 @@ class Rollout(Readable, Analysis):
         return tuple(self._show(check.name, partial(_same, check)) for check in self._checks)
 
     @property
-    def checked(self) -> Result:
+    def check_list(self) -> Result:
         """All checks in one table."""
         return self._show("rollout_checks", lambda: summary(self._checks).with_(name="rollout_checks"))
 
@@ -116,7 +116,7 @@ class Rollout(Readable, Analysis):
     def exhibits(self) -> tuple[Result, ...]:
         """Every exhibit of the report, in its order."""
         shown = [getattr(self, name) for name in ORDER]
-        at = ORDER.index("checked") + 1
+        at = ORDER.index("check_list") + 1
         return (*shown[:at], *self.checks, *shown[at:])
 
     def bundle(self) -> Bundle:
@@ -132,17 +132,18 @@ def _same(check: Check) -> Check:
     return check
 
 
-def rollout(plan: PanelPlan | str | Path, source: Any) -> Rollout:
+def rollout(plan: PanelPlan | str | Path, source: Any, **changes: Any) -> Rollout:
     """Estimate the effect of a programme that starts at different sites at different times.
 
     Parameters
     ----------
     plan : from `panel`, or the JSON file that its `write` made.
     source : from `connect`.
+    changes : fields of the plan that are other than in it, such as every="month"; None leaves one as it is.
 
     Raises
     ------
-    DefinitionError : no such plan. DesignError : the design has an error that nobody allowed; nothing of the outcome
+    DefinitionError : no such plan or field. DesignError : the design has an error that nobody allowed; nothing of the outcome
     was read. DataError : the records cannot show it.
     """
-    return Rollout(plan_of(plan, PanelPlan), source)
+    return Rollout(plan_of(plan, PanelPlan, changes), source)

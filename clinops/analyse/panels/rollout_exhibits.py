@@ -183,7 +183,7 @@ def event_study(rolled: Rolled, min_cell: int) -> Result:
     notes = [
         "Against the last period before the start (0 there by construction). Far from the start few sites are left, "
         "and other ones.",
-        f"The band is {limits.critical:.2f} standard errors wide on each side (t with {found.n_clusters - 1} degrees of "
+        f"The band is {limits.critical:.2f} standard errors wide on each side (t, {found.n_clusters - 1} degrees of "
         "freedom)." if limits.n else "No band.",
         *([f"{int(few.sum())} times since the start rest on counts below {min_cell} and are not shown."]
           if few.any() else []),
