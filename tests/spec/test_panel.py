@@ -56,7 +56,8 @@ def tables():
             {"person": 5, "concept": EMERGENCY, "start": "2020-03-31", "end": "2020-04-02"},
         ],
         condition_occurrence=[
-            *visited(1, "2020-01-05", "2020-01-05", "2020-01-06", concept=BLEED), *visited(5, "2020-02-01", concept=BLEED),
+            *visited(1, "2020-01-05", "2020-01-05", "2020-01-06", concept=BLEED),
+            *visited(5, "2020-02-01", concept=BLEED),
         ],
         cost=[
             {"event": 1, "allowed": 100.10, "paid": 90}, {"event": 2, "allowed": 999}, {"event": 3, "allowed": 0.20},

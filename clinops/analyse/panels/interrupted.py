@@ -148,7 +148,7 @@ def interrupted(plan: SeriesPlan | str | Path, source: Any, **changes: Any) -> I
 
     Raises
     ------
-    DefinitionError : no such plan or field. DesignError : the design has an error that nobody allowed; nothing of the outcome
-    was read. DataError : the records cannot show it, or a period has nobody.
+    DefinitionError : no such plan or field. DesignError : the design has an error that nobody allowed; nothing of the
+    outcome was read. DataError : the records cannot show it, or a period has nobody.
     """
     return InterruptedSeries(plan_of(plan, SeriesPlan, changes), source)

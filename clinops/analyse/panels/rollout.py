@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 NUMBERS = {
     "roll_out": "Figure 1", "rollout_cohorts": "Table 1", "rollout_trend": "Figure 2", "event_study": "Figure 3",
     "rollout_effects": "Table 2", "rollout_checks": "Table 3", "check_panel_design": "Table 3a",
-    "check_trends_before": "Table 3b", "check_early_effect": "Table 3c", "check_inference": "Table 3d",
-    "check_composition": "Table 3e", "rollout_methods": "Table 4", "panel_population_attrition": "Table 5",
+    "check_trends_before": "Table 3b", "check_other_trends": "Table 3c", "check_early_effect": "Table 3d",
+    "check_inference": "Table 3e", "check_composition": "Table 3f",
+    "rollout_methods": "Table 4", "panel_population_attrition": "Table 5",
 }  # fmt: skip
 ORDER = ("roll_out", "cohorts", "trend", "event_study", "effects", "check_list", "methods", "population")
 
@@ -143,7 +144,7 @@ def rollout(plan: PanelPlan | str | Path, source: Any, **changes: Any) -> Rollou
 
     Raises
     ------
-    DefinitionError : no such plan or field. DesignError : the design has an error that nobody allowed; nothing of the outcome
-    was read. DataError : the records cannot show it.
+    DefinitionError : no such plan or field. DesignError : the design has an error that nobody allowed; nothing of the
+    outcome was read. DataError : the records cannot show it.
     """
     return Rollout(plan_of(plan, PanelPlan, changes), source)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clinops.define.findings import Findings
 
 ALPHA = 0.05
+BOUNDS = (0.0, 0.5, 1.0, 2.0)
 
 
 def design_check(findings: Findings) -> Check:
@@ -83,6 +84,48 @@ def _power(rolled: Rolled) -> tuple[str, ...]:
         f"With the year before the start: trends that part by {_number(rolled, found.slope)} a {rolled.plan.every} "
         f"would go unseen half of the time, and move the mean effect of the first year by {_number(rolled, bias)}.",
     )
+
+
+def other_trends(rolled: Rolled) -> Check:
+    """How far trends could part, next to what was seen before the start, with the effect still standing."""
+    import pandas as pd
+
+    from clinops.stats.honest import honest_bounds
+
+    study, every = rolled.near, rolled.plan.every
+    title = "Would the effect stand if trends parted?"
+    why = (
+        "Trends that were alike before may part after. This asks how much worse than the worst change seen before, "
+        "from one period to the next, they would have to part for the interval to reach no effect (Rambachan and Roth "
+        "2023)."
+    )
+    columns = (
+        Column("bound", "Times the largest change before", "number1"),
+        Column("low", "From", "number2", spanner="95% CI of the mean effect", of=()),
+        Column("high", "To", "number2", spanner="95% CI of the mean effect", of=()),
+    )  # fmt: skip
+    beside = np.isin([-2, 0], study.event_time[np.isfinite(study.std_error)])
+    if not beside.all():
+        frame = pd.DataFrame(columns=["bound", "low", "high"], dtype=float)
+        return Check("check_other_trends", title, frame, columns, (), "Not judged: no difference before the start.",
+                     passed=None, why=why)  # fmt: skip
+    found = honest_bounds(study, bounds=BOUNDS)
+    frame = pd.DataFrame({"bound": found.bound, "low": found.conf_low, "high": found.conf_high})
+    notes = (
+        f"Mean effect over the first {found.lags} {every}s, {_number(rolled, found.estimate)} "
+        f"({_number(rolled, found.plain_low)} to {_number(rolled, found.plain_high)}) with trends alike; "
+        f"{found.leads} differences before. {found.note}".strip(),
+    )
+    null = found.plain_low <= 0 <= found.plain_high
+    said = (
+        "The mean effect of the first year is not told from zero with trends alike either."
+        if null
+        else f"The interval leaves out no effect up to {found.breakdown:.2f} times the largest change before the start."
+    )
+    return Check(
+        "check_other_trends", title, frame, columns, notes, said, observed=float(found.breakdown), threshold=None,
+        passed=None, why=why,
+    )  # fmt: skip
 
 
 def early_effect(rolled: Rolled) -> Check:
@@ -245,6 +288,6 @@ def _number(rolled: Rolled, value: float) -> str:
 def checks(rolled: Rolled) -> tuple[Check, ...]:
     """Every check, in the order of the report."""
     return (
-        design_check(rolled.findings), trends_before(rolled), early_effect(rolled), inference_check(rolled),
-        composition(rolled),
+        design_check(rolled.findings), trends_before(rolled), other_trends(rolled), early_effect(rolled),
+        inference_check(rolled), composition(rolled),
     )  # fmt: skip
