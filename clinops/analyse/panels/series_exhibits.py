@@ -192,7 +192,8 @@ def effects(found: Interrupted) -> Result:
     notes = [f"Main: {LINEAR}, of {'the rate' if found.control is None else 'the difference of the two rates'}."]
     notes += [f"Differences: {plan.rate}."]
     notes += [f"Control: {found.control.name}." if found.control is not None else "No control series."]
-    notes += sorted({note for note in frame["note"] if note})
+    said = [f"{one.rstrip('.')}." for note in frame["note"] for one in note.split(". ") if one and "row(s)" not in one]
+    notes += list(dict.fromkeys(said))
     shown = frame[["head", "label", "estimate", "low", "high", "p", "format"]]
     return Result("interrupted_effects", "Change at the start of the programme", shown, columns, tuple(notes),
                   sentence(found), group_by="head", label_column="label")  # fmt: skip
