@@ -13,8 +13,9 @@ from clinops.analyse.bundle import Bundle
 from clinops.analyse.checks import summary
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.panels import series_checks, series_exhibits
+from clinops.analyse.panels.rolled import LEVEL
 from clinops.analyse.panels.rollout_exhibits import population
-from clinops.analyse.panels.series import LEVEL, Interrupted, interrupt
+from clinops.analyse.panels.series import Interrupted, interrupt
 from clinops.define.panel import SeriesPlan, plan_of
 from clinops.results.result import Check, Result
 

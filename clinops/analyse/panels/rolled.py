@@ -41,6 +41,11 @@ def value_of(plan: PeriodPlan, total: Any, days: Any, persons: Any) -> Floats:
         return np.where(bottom > 0, top * scale / bottom, np.nan)
 
 
+def size_name(plan: PeriodPlan) -> str:
+    """The column of persons beside one of events: "n" where the events are persons among them, else "persons"."""
+    return "n" if plan.per == PERSON else "persons"
+
+
 @dataclass(frozen=True, eq=False)
 class Rolled:
     """Sites by period with their starts, n sites of p periods.

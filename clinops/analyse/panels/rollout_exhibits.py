@@ -8,7 +8,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.panels.lines import CALENDAR, COHORT, MAIN, MOST_PERIODS, lines, main_line, sizes
-from clinops.analyse.panels.rolled import LEVEL, Rolled, value_of
+from clinops.analyse.panels.rolled import LEVEL, Rolled, size_name, value_of
 from clinops.define.panel import PERSON, PeriodPlan
 from clinops.results.result import Column, Figure, Result
 from clinops.results.suppress import HIDDEN
@@ -115,17 +115,18 @@ def trend(rolled: Rolled) -> Result:
     by = by.sort_values(["first", "period"]).reset_index(drop=True)
     frame = by.assign(
         arm=by["cohort"], period=[plan.names[int(i)] for i in by["period"]],
-        phase=np.where(by["period"] >= by["first"], AFTER, BEFORE), n=by["persons"],
+        phase=np.where(by["period"] >= by["first"], AFTER, BEFORE), persons=by["persons"], n=by["persons"],
         value=value_of(plan, by["total"], by["days"], by["persons"]),
     )  # fmt: skip
     counted = plan.outcome.measure != "cost"
     frame["events"] = frame["total"].round().astype("int64")
-    names = ["arm", "period", "phase", "n", *(["events"] if counted else []), "value"]
+    size = size_name(plan)
+    names = ["arm", "period", "phase", size, *(["events"] if counted else []), "value"]
     frame = frame[names]
-    behind = ("n", "events") if counted else ("n",)
+    behind = (size, "events") if counted else (size,)
     columns = (
         Column("arm", "First period under the programme"), Column("period", "Period"), Column("phase", "Phase"),
-        Column("n", "Persons", "count", "n"), *([Column("events", "Events", "count", "n")] if counted else []),
+        Column(size, "Persons", "count", "n"), *([Column("events", "Events", "count", "n")] if counted else []),
         Column("value", "Value", _format(rolled), rolled.currency or plan.rate, of=behind, missing="–"),
     )  # fmt: skip
     said = f"{plan.rate} of each group of sites that start in one period, as they are: nothing is adjusted."

@@ -70,18 +70,27 @@ class Interrupted:
         """Whether the outcome is a number of events or persons."""
         return self.plan.outcome.measure != "cost"
 
-    def season(self, periods: int | None = None, copies: int = 1) -> Season | None:
-        """The columns of the season of the first periods, for one series or several under one another."""
+    def season(self, periods: int | None = None) -> Season | None:
+        """The columns of the season of the first periods."""
         from clinops.stats.interrupted import harmonics, season_indicators
 
         if self.plan.season == "none":
             return None
         months = np.array([begin.month for begin, _ in self.plan.periods][:periods])
         place = months if self.plan.every == "month" else (months - 1) // 3 + 1
-        place = np.tile(place, copies)
         if self.plan.season == "indicators":
             return season_indicators(place)
         return harmonics(place, length=POSITIONS[self.plan.every], pairs=PAIRS[self.plan.every])
+
+    def _two_seasons(self) -> Season | None:
+        """A season for each of two series under one another, so that their difference may have one too."""
+        from clinops.stats.interrupted import Season
+
+        one = self.season()
+        if one is None:
+            return None
+        names = tuple(f"{name} of the {which}" for which in ("series", "control") for name in one.names)
+        return Season(np.kron(np.eye(2), one.columns), names)
 
     def design(self, at: int | None = None, periods: int | None = None, phase_in: int | None = None) -> SegmentedDesign:
         """The columns for one series: the change at `at`, the first `periods` alone, so many left out."""
@@ -148,7 +157,7 @@ class Interrupted:
         p = len(self.time)
         design = segmented_design(
             np.tile(self.time, 2), self.at, change=self.plan.change, transition=self.plan.phase_in,
-            season=self.season(copies=2), treated=np.repeat([True, False], p), origin="first after",
+            season=self._two_seasons(), treated=np.repeat([True, False], p), origin="first after",
         )  # fmt: skip
         return segmented_regression(
             design, np.concatenate([ours, other]), family, offset=offset, se="newey-west", small_sample=True,
@@ -156,11 +165,12 @@ class Interrupted:
         )  # fmt: skip
 
     @cached_property
-    def left(self) -> SerialDiagnostics:
-        """Whether the main model's residuals still hang together in time."""
+    def left(self) -> SerialDiagnostics | None:
+        """Whether the main model's residuals still hang together in time; None where they are too few to say."""
         from clinops.stats.interrupted import segmented_diagnostics
 
-        return segmented_diagnostics(self.main, max(1, min(POSITIONS[self.plan.every], len(self.main.residual) // 4)))
+        lags = min(POSITIONS[self.plan.every], len(self.main.residual) // 4)
+        return segmented_diagnostics(self.main, lags) if lags > 1 else None
 
 
 def interrupt(plan: SeriesPlan, source: Any) -> Interrupted:

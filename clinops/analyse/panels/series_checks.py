@@ -8,6 +8,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.panels.rollout_checks import ALPHA, design_check
+from clinops.analyse.panels.rollout_exhibits import p_text
 from clinops.analyse.panels.series import Interrupted
 from clinops.analyse.panels.series_exhibits import format_of
 from clinops.errors import DataError
@@ -50,18 +51,18 @@ def left_in_time(found: Interrupted) -> Check:
     import pandas as pd
 
     left = found.left
-    frame = pd.DataFrame({"lag": np.arange(1, left.lags + 1), "r": left.autocorrelation})
-    known = bool(np.isfinite(left.ljung_box_p))
+    r = np.zeros(0) if left is None else left.autocorrelation
+    frame = pd.DataFrame({"lag": np.arange(1, len(r) + 1), "r": r})
+    p = np.nan if left is None else left.ljung_box_p
+    known = bool(np.isfinite(p))
     rho = f"; the AR(1) model takes up {found.main.rho:.2f}" if np.isfinite(found.main.rho) else ""
-    said = (
-        f"Ljung-Box over {left.lags} lags: P {left.ljung_box_p:.3f}{rho}." if known else "Not judged: too few periods."
-    )
+    said = f"Ljung-Box over {len(r)} lags: P {p_text(p)}{rho}." if known else "Not judged: too few periods."
     columns = (Column("lag", f"{found.plan.every.capitalize()}s apart", "number0"),
                Column("r", "Autocorrelation left", "number2", of=()))  # fmt: skip
     return Check(
         "check_left_in_time", "Are the residuals free of correlation in time?", frame, columns,
-        tuple(filter(None, [left.note])), said, observed=left.ljung_box_p if known else None, threshold=ALPHA,
-        passed=left.ljung_box_p >= ALPHA if known else None,
+        () if left is None or not left.note else (left.note,), said, observed=p if known else None, threshold=ALPHA,
+        passed=p >= ALPHA if known else None,
         why="What is left makes errors too small; a season or a bend that the model lacks shows here too.",
     )  # fmt: skip
 

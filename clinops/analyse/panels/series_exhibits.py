@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse import words
+from clinops.analyse.panels.rolled import LEVEL, size_name, value_of
 from clinops.analyse.panels.rollout_exhibits import methods_table, shared_methods
-from clinops.analyse.panels.series import LEVEL, PAIRS, Interrupted, Series, value_of
+from clinops.analyse.panels.series import PAIRS, Interrupted, Series
 from clinops.define.panel import PERSON
 from clinops.results.result import Column, Figure, Result
 from clinops.stats.counterfactuals import counterfactual
@@ -40,15 +41,16 @@ def figure(found: Interrupted) -> Result:
                                    without.counterfactual_high, strict=True)
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    for name in ("n", *(("events",) if found.counted else ())):
+    size = size_name(plan)
+    for name in (size, *(("events",) if found.counted else ())):
         frame[name] = frame[name].astype("Int64")
     order = {OBSERVED: 0, FITTED: 1, WITHOUT: 2}
     frame = frame.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable").reset_index(drop=True)
-    behind = ("n", "events") if found.counted else ("n",)
+    behind = (size, "events") if found.counted else (size,)
     how = format_of(found)
     columns = (
         Column("arm", "Series"), Column("kind", "What"), Column("period", "Period"),
-        *(Column(name, label, "count", "n", missing="–") for name, label in (("n", "Persons"), ("events", "Events"))
+        *(Column(name, label, "count", "n", missing="–") for name, label in ((size, "Persons"), ("events", "Events"))
           if name in behind),
         Column("value", plan.rate if found.control is None or not plan.control_outcome else "Rate", how,
                found.currency, of=behind, low="low", high="high", missing="–"),
@@ -73,7 +75,7 @@ def _points(found: Interrupted, one: Series) -> list[dict[str, Any]]:
     for i, name in enumerate(found.plan.names):
         row = {
             "arm": one.name, "kind": OBSERVED, "period": name, "phase": "before" if i < found.at else "after",
-            "value": one.value[i], "n": int(one.persons[i]), "low": np.nan, "high": np.nan,
+            "value": one.value[i], size_name(found.plan): int(one.persons[i]), "low": np.nan, "high": np.nan,
         }  # fmt: skip
         rows.append(row | ({"events": round(one.total[i])} if found.counted else {}))
     return rows

@@ -90,7 +90,7 @@ def roll_out(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> N
 def panel_trend(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw the mean of each cohort by period, hollow before its start and filled from then on."""
     if not np.isfinite(finite(frame, "value")).any():
-        sheet.nothing(why("value", unseen(frame, "value", "events", "n")))
+        sheet.nothing(why("value", unseen(frame, "value", "events", "n", "persons")))
         return
     names = list(dict.fromkeys(words(frame, "period")))
     frame = frame.assign(_x=[float(names.index(p)) for p in words(frame, "period")])
@@ -114,7 +114,7 @@ def panel_trend(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
     name_ends(sheet, arms, lines, lambda v: (top - v) / (top - bottom), place, height=HEIGHT + 0.4)
     _calendar(axes, place, names, ends)
     x_title(sheet, place, str(options.get("xlabel", "Calendar period")))
-    gone = unseen(frame, "value", "events", "n")
+    gone = unseen(frame, "value", "events", "n", "persons")
     also = ["Hollow: before the start; filled: from it on."]
     also += [f"Means that rest on too few are not drawn ({gone})."] if gone else []
     foot(sheet, options, bands=False, also=also)
@@ -170,7 +170,7 @@ def event_study(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
 def interrupted(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -> None:
     """Draw a series as points, what was fitted to it, and dashed what it would have been; a control below in colour."""
     if not np.isfinite(finite(frame, "value")).any():
-        sheet.nothing(why("value", unseen(frame, "value", "events", "n")))
+        sheet.nothing(why("value", unseen(frame, "value", "events", "n", "persons")))
         return
     names = list(dict.fromkeys(words(frame, "period")))
     frame = frame.assign(_x=[float(names.index(p)) for p in words(frame, "period")])
@@ -178,7 +178,8 @@ def interrupted(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
     arms = arms_of(frame, marked=False)
     values = [finite(frame, name) for name in ("value", "low", "high")]
     bottom, top, ticks_y, texts = _scale(values, options)
-    rows = [(arm, _observed(arm)) for arm in arms] if "n" in frame.columns else []
+    size = next((name for name in ("persons", "n") if name in frame.columns), "")
+    rows = [(arm, _observed(arm, size)) for arm in arms] if size else []
     place = share_out(sheet, [arm.name for arm in arms], rows, texts)
     place = Plot(place.left, sheet.right - place.left - 0.08, 0.0)
     sheet.key(_samples(arms, kinds), sheet.left, sheet.body)
@@ -204,11 +205,11 @@ def interrupted(sheet: Sheet, frame: pd.DataFrame, options: Mapping[str, Any]) -
     foot(sheet, options, bands=bool(np.isfinite(values[1]).any()), also=also)
 
 
-def _observed(arm: Arm) -> dict[float, str]:
+def _observed(arm: Arm, size: str) -> dict[float, str]:
     """The persons behind each observed point of a series."""
     kinds = np.array(words(arm.rows, "kind"))
     seen = Arm(arm.name, arm.look, arm.rows[kinds == "observed"])
-    return dict(zip(finite(seen.rows, "_x").tolist(), counts(seen.rows, "n"), strict=True))
+    return dict(zip(finite(seen.rows, "_x").tolist(), counts(seen.rows, size), strict=True))
 
 
 def _samples(arms: Sequence[Arm], kinds: Any) -> list[tuple[dict[str, Any], str]]:

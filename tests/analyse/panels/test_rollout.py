@@ -110,8 +110,12 @@ def test_the_effect_is_the_mean_of_differences_of_differences(world: Clinics, ro
 def test_a_sound_world_passes_and_other_trends_are_found(source: Any, rolled: rollout.Rollout) -> None:
     verdicts = {check.name: check.passed for check in rolled.checks}
     assert verdicts == {
-        "check_panel_design": True, "check_trends_before": True, "check_other_trends": None,
-        "check_early_effect": True, "check_inference": True, "check_composition": None,
+        "check_panel_design": True,
+        "check_trends_before": True,
+        "check_other_trends": None,
+        "check_early_effect": True,
+        "check_inference": True,
+        "check_composition": None,
     }  # fmt: skip  (the same persons throughout: of who is there nothing varies)
     # Had the same clinics been said to start two quarters later, the effect would stand before the start.
     late = {i + 1: f"{2020 + int(g + 2) // 4}-{int(g + 2) % 4 * 3 + 1:02d}-01"
@@ -174,7 +178,7 @@ def test_few_sites_small_counts_and_empty_cohorts_are_decided(source_of: Any) ->
     assert pd.isna(main["estimate"]) and "hidden" in str(rolled.effects)  # three persons under the programme
     table = rolled.cohorts
     assert {text for _, _, text in table.hidden} <= {"<11", "hidden"} and table.hidden
-    assert not rolled.trend.frame["n"].between(1, 10).any() and len(rolled.event_study.frame) == 1
+    assert not rolled.trend.frame["persons"].between(1, 10).any() and len(rolled.event_study.frame) == 1
     shown = co.rollout(panel(min_cell=1), source_of(found.tables))
     assert np.isfinite(line(shown, MAIN)["estimate"]) and np.isnan(line(shown, MAIN)["low"])
     assert {c.name: c.passed for c in shown.checks}["check_inference"] is None
