@@ -27,7 +27,13 @@ DEMO := data/demo/truth.parquet
 $(DEMO): | $(RUN_STAMP)
 	$(BIN)/clinops simulate data/demo --replace
 
-report: $(RUN_STAMP) $(DEMO) ## run the notebooks of notebooks/report.yaml and write reports/index.html
+# And one in which clinics begin at different times.
+ROLLOUT := data/rollout/truth.json
+
+$(ROLLOUT): | $(RUN_STAMP)
+	$(BIN)/clinops simulate data/rollout --replace --waves 4 --holdout-clinics 6 --ramp 180 --effect 0.2 --seed 20260102
+
+report: $(RUN_STAMP) $(DEMO) $(ROLLOUT) ## run the notebooks of notebooks/report.yaml and write reports/index.html
 	$(BIN)/clinops report $(if $(filter-out 0,$(JOBS)),--jobs $(JOBS))
 
 test: $(DEV_STAMP) ## run the tests (the slow proofs apart)

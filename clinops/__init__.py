@@ -31,6 +31,7 @@ from clinops.define.measures import (
     time_to,
     value,
 )
+from clinops.define.panel import panel, series
 from clinops.define.prices import prices
 from clinops.define.protocol import allow, follow_up, programme, protocol, sensitivity, subgroup
 from clinops.define.register import read as register
@@ -43,10 +44,12 @@ _LATER = {
     "care": "clinops.analyse.care.report", "care_measures": "clinops.analyse.care.measures",
     "cost_of_care": "clinops.analyse.costs.care", "design_stage": "clinops.analyse.stage",
     "journey": "clinops.analyse.journey", "hazard_ratios": "clinops.analyse.curves.hazards",
+    "interrupted": "clinops.analyse.panels.interrupted",
     "ledger": "clinops.analyse.costs.ledger",
     "outcome": "clinops.analyse.outcomes.facade", "profile": "clinops.analyse.profile",
     "quality": "clinops.analyse.quality",
     "readmissions": "clinops.analyse.care.readmissions",
+    "rollout": "clinops.analyse.panels.rollout",
     "survival": "clinops.analyse.curves.facade",
     "table_one": "clinops.analyse.table_one.facade",
     "trial": "clinops.analyse.trial.facade",
@@ -67,9 +70,8 @@ __all__ = [
     "cost_plan", "count", "crude", "days", "days_at_home", "design_stage", "doubly_robust", "elixhauser",
     "enrolment_times", "ethnicity",
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
-    "index_date", "index_period", "journey", "lacks", "ledger",
-    "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
-    "random_visit", "readmissions", "register", "risk_set", "rolling",
-    "sensitivity", "sequential", "sex", "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to",
-    "trial", "value", "weight",
+    "index_date", "index_period", "interrupted", "journey", "lacks", "ledger", "ledger_rules", "match", "observed",
+    "outcome", "panel", "prices", "profile", "programme", "protocol", "quality", "race", "random_visit",
+    "readmissions", "register", "risk_set", "rolling", "rollout", "sensitivity", "sequential", "series", "sex",
+    "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

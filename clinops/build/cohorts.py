@@ -160,7 +160,7 @@ def _stage(definition: CohortDefinition, start: _Start, source: Any, position: i
     step = steps[-1]
 
     def make() -> ir.Table:
-        return _observed(before.table, source) if step is None else keep(step, before.table, source)
+        return observed_on(before.table, source) if step is None else keep(step, before.table, source)
 
     hint = "observed" if step is None else step.kind
     return _kept(source, (*_start_key(start), *steps), make, hint)
@@ -189,7 +189,7 @@ def _of_persons(days: ir.Table, source: Any) -> ir.Table:
     return days.inner_join(people.persons(source).select("person_id", "gender_concept_id", *people.BIRTH), "person_id")
 
 
-def _observed(entries: ir.Table, source: Any) -> ir.Table:
+def observed_on(entries: ir.Table, source: Any) -> ir.Table:
     """Keep the entries inside an observation episode, and note the episode's first and last day."""
     periods = source.table("observation_period")
     episodes = periods.select(

@@ -191,7 +191,7 @@ def _comparator_never_enrols(protocol: Protocol, source: Any) -> Found:
 def _exposure_among_measures(protocol: Protocol, source: Any) -> Found:
     exposure = exposures(protocol)
     for measure in dict.fromkeys((*_baseline(protocol), *protocol.outcomes, *protocol.negative_controls)):
-        hit = next((e for e in exposure if measure.events is not None and _overlap(e, measure.events)), None)
+        hit = next((e for e in exposure if measure.events is not None and overlap(e, measure.events)), None)
         if hit is None:
             continue
         part = "covariate" if measure.role == "covariate" else "outcome"
@@ -406,7 +406,7 @@ def _guaranteed(arm: CohortDefinition) -> int:
     return max((s.after for s in arm.steps if isinstance(s, Observed)), default=0)
 
 
-def _overlap(one: Events, other: Events) -> bool:
+def overlap(one: Events, other: Events) -> bool:
     """Whether two sets of events share a code, as far as can be told without a vocabulary."""
     if one.domain != other.domain:
         return False

@@ -14,7 +14,7 @@ import pandas as pd
 
 from clinops.render import figures
 from clinops.results.result import Figure
-from tests.render import outcome_figures
+from tests.render import outcome_figures, panel_figures
 
 BANNER = "Synthetic data: no clinical meaning"
 NAN = math.nan
@@ -267,6 +267,7 @@ EVERY = {
     "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel, "cumulative_cost": cumulative,
     "waterfall": waterfall, "ce_plane": plane, "budget": budget, "cost_calendar": calendar,
     "concentration": concentration, "acceptability": acceptability, **outcome_figures.OUTCOMES,
+    **panel_figures.PANELS,
 }  # fmt: skip
 
 
