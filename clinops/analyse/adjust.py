@@ -216,7 +216,7 @@ def _balanced(
     data: Dataset, adjustment: Adjustment, fit: PropensityFit, design: Design, groups: NDArray, name: str
 ) -> Adjusted:
     """Weights that make the means equal, with the equations that they solve in the place of the score's."""
-    from clinops.stats.calibration import calibrate
+    from clinops.stats.calibrated_weights import calibrate
 
     found = calibrate(design.matrix, data.exposed, kind=adjustment.using, estimand=adjustment.estimand)
     if found.weights is None or found.fit is None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clinops.errors import DefinitionError
-from clinops.stats.calibration import calibrate
+from clinops.stats.calibrated_weights import calibrate
 from clinops.stats.weighted_effects import weighted_effect
 from tests.stats.causal_data import lalonde
 from tests.support import assert_close, oracle
