@@ -176,7 +176,7 @@ def _start(values: Floats, hole: NDArray[np.bool_], rng: np.random.Generator) ->
 
 
 def _design(values: Floats, levels: int) -> Floats:
-    """Columns of a predictor, a number or its levels but one, in standard units; those that do not vary are left out."""
+    """Columns of a predictor, a number or its levels but one, in standard units; what does not vary is left out."""
     made = (values[:, None] == np.arange(1, levels)).astype(float) if levels else values[:, None]
     spread = made.std(axis=0)
     varies = spread > 1e-12 * np.maximum(1.0, np.abs(made).max(axis=0))

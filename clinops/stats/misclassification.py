@@ -142,7 +142,8 @@ def corrected_risks(
     informed = se + sp - 1
     true = (recorded - (1 - sp)) / informed
     if not ((true >= 0) & (true <= 1)).all():
-        return CorrectedRisks(float(true[0]), float(true[1]), *[math.nan] * 7, False, IMPOSSIBLE)
+        lost = (math.nan,) * 3
+        return CorrectedRisks(float(true[0]), float(true[1]), *lost, *lost, math.nan, False, IMPOSSIBLE)
     spread = np.full((2, 2), math.nan)
     if covariance is not None:
         spread = np.asarray(covariance, dtype=float) / np.outer(informed, informed)
@@ -198,8 +199,9 @@ def bias_analysis(
     possible = ((true >= 0) & (true <= 1) & (informed > 0)).all(axis=1)
     share = float(1 - possible.mean())
     note = f"{100 * share:.1f}% of the draws cannot be: a corrected risk lies outside 0 to 1" if share else ""
-    parts = [*_summaries(true[possible], level), *_summaries(noisy[possible], level)]
-    return BiasAnalysis(*parts, share, draws, note)
+    difference, ratio = _summaries(true[possible], level)
+    with_chance = _summaries(noisy[possible], level)
+    return BiasAnalysis(difference, ratio, *with_chance, share, draws, note)
 
 
 def _contrasts(true: Floats, spread: Floats, z: float) -> CorrectedRisks:

@@ -77,8 +77,8 @@ def truncated_change(
     -----
     With z = (cutoff - mean) / sd and C = phi(z) / (1 - Phi(z)): before mean + sd C, after mean_after + rho sd_after C;
     with equal moments the change is -sd (1 - rho) C. Source: Davis 1976 (Am J Epidemiol 104:493); Linden 2013 (BMC Med
-    Res Methodol 13:119). Use and cost are skewed: for a high cutoff the formula then understates the fall (and overstates
-    it for a low one); see `matched_change`.
+    Res Methodol 13:119). Use and cost are skewed: for a high cutoff the formula then understates the fall, and
+    overstates it for a low one; see `matched_change`.
     """
     if not sd > 0 or (sd_after is not None and not sd_after > 0):
         raise DataError(f"sd is {sd!r} and sd_after {sd_after!r}; standard deviations are above 0.")

@@ -28,6 +28,7 @@ from clinops.render.figures import (
     money,
     monitoring,
     rates,
+    robustness,
     timeline,
     trends,
 )
@@ -96,6 +97,10 @@ KINDS: dict[str, Kind] = {
     "alluvial": Kind(journey.alluvial, ("step", "state", "to", "n"), "there is no state."),
     "swimmer": Kind(journey.swimmer, ("lane", "kind", "start", "end", "what"), "there is no person."),
     "funnel_steps": Kind(flow.funnel_steps, ("step", "persons"), "there is no step."),
+    "specification_curve": Kind(
+        robustness.specification_curve, ("estimate", "low", "high"), "there is no specification."
+    ),
+    "tipping": Kind(robustness.tipping, ("gap", "estimate", "limit"), "there is no effect to explain."),
 }
 
 
