@@ -55,7 +55,7 @@ def tipping(setting: Setting, main: Row) -> Result:
     if math.isnan(estimate):
         return not_possible("tipping_point", title, "the effect could not be estimated.")
     ratio = main["scale"].endswith("ratio")
-    fine = np.linspace(0.02, 1 - PREVALENCE, 79)
+    fine = np.linspace(0.005, 1 - PREVALENCE, 160)
     drawn = tipping_points(
         estimate, low, high, prevalence_exposed=PREVALENCE + fine, prevalence_comparator=PREVALENCE,
         scale="ratio" if ratio else "difference",
