@@ -136,8 +136,8 @@ def corrected_risks(
         raise ParameterError(f"sensitivity {sensitivity!r}, specificity {specificity!r}: give shares from 0 to 1.")
     if not (se + sp > 1).all():
         raise ParameterError(
-            f"sensitivity {sensitivity!r} and specificity {specificity!r} add up to 1 or less in an arm: such a record "
-            "says nothing of the outcome."
+            f"sensitivity {sensitivity!r} and specificity {specificity!r} add up to 1 or less in an arm: such a "
+            "record says nothing of the outcome."
         )
     informed = se + sp - 1
     true = (recorded - (1 - sp)) / informed

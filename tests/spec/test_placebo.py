@@ -132,7 +132,9 @@ def test_a_cohort_moves_back_where_it_was_observed(any_source):
 def test_an_earlier_entry_event_is_the_last_that_lies_far_enough_back(any_source):
     tables = tiny(
         observation_period=[{"person": p, "start": "2018-01-01"} for p in (1, 2, 3)],
-        drug_exposure=[*took(1, on(-400), on(-120), on(-99), INDEX), *took(2, on(-50), INDEX), *took(3, on(-725), INDEX)],
+        drug_exposure=[
+            *took(1, on(-400), on(-120), on(-99), INDEX), *took(2, on(-50), INDEX), *took(3, on(-725), INDEX),
+        ],
     )  # fmt: skip
     last = co.cohort("drug", entry=co.first_eligible(drug), steps=(co.between(INDEX, "2020-12-31"),))
     source = any_source(tables)

@@ -77,10 +77,10 @@ def tipping(setting: Setting, main: Row) -> Result:
     notes = (
         f"One binary confounder given the measured covariates, in {PREVALENCE:.0%} of {setting.names[1]}; its "
         "association with the outcome is the same in both arms. On a difference only the gap in prevalence matters.",
-        "Lin, Psaty and Kronmal 1998; VanderWeele and Arah 2011. Not a test: whether there is such a confounder is a "
-        "judgement about the setting.",
-        f"A confounder rarer among {setting.names[0]} than among {setting.names[1]} needs an association of the other "
-        "sign.",
+        "Lin, Psaty and Kronmal 1998; VanderWeele and Arah 2011. Not a test: whether there is such a confounder is "
+        "a judgement about the setting.",
+        f"A confounder rarer among {setting.names[0]} than among {setting.names[1]} needs an association of the "
+        "other sign.",
     )  # fmt: skip
     return Result("tipping_point", title, frame, columns, notes, said,
                   figure=Figure("tipping", data, options), alt=said)  # fmt: skip
@@ -156,8 +156,8 @@ def negative_controls(setting: Setting, rows: list[Row]) -> Check:
         fit = _fitted(log, error)
         observed, threshold, passed = fit.expected_absolute, MOST_ERROR, fit.expected_absolute <= MOST_ERROR
         said = (
-            f"{usable} negative controls: systematic error of mean {words.number(fit.mean, 2)} and SD {fit.sd:.2f} on "
-            f"the log scale; a ratio is off by a factor of {math.exp(fit.expected_absolute):.2f} on average."
+            f"{usable} negative controls: systematic error of mean {words.number(fit.mean, 2)} and SD {fit.sd:.2f} "
+            f"on the log scale; a ratio is off by a factor of {math.exp(fit.expected_absolute):.2f} on average."
         )
     elif usable:
         threshold, observed = 0.05 / usable, float(p.min()) if len(p) else None
@@ -166,8 +166,8 @@ def negative_controls(setting: Setting, rows: list[Row]) -> Check:
         passed = False if failed else None if usable == 1 else True
         said = (
             f"{usable} negative control{'s' if usable > 1 else ''}; the smallest P is "
-            f"{'not known' if observed is None else f'{observed:.3f}'} against a threshold of {threshold:.3f}."
-            f"{' A single one can warn but not clear.' if usable == 1 else ''}"
+            f"{'not known' if observed is None else f'{observed:.3f}'} against a threshold of "
+            f"{threshold:.3f}.{' A single one can warn but not clear.' if usable == 1 else ''}"
         )
     else:
         observed, threshold, passed = None, 0.05, None
@@ -241,8 +241,8 @@ def calibration(setting: Setting, controls: list[Row], outcomes: list[Row]) -> R
     )  # fmt: skip
     note = (
         f"Systematic error of {usable} negative controls: mean {words.number(fit.mean, 2)}, SD {fit.sd:.2f} (log "
-        "scale). "
-        "It is taken to be the same for these outcomes and at every true effect (Schuemie and others 2014, 2018)."
+        "scale). It is taken to be the same for these outcomes and at every true effect (Schuemie and others 2014, "
+        "2018)."
     )
     said = f"{len(frame)} ratios with the systematic error of {usable} negative controls allowed for."
     return Result("calibration", title, frame, columns, (note,), said)

@@ -260,8 +260,7 @@ class _Asked:
         if not self.sensitivity[0] + self.specificity[0] > 1:
             raise DefinitionError(
                 f"sensitivity from {self.sensitivity[0]:g} and specificity from {self.specificity[0]:g} add up to 1 "
-                "or less: "
-                "such a record says nothing of the outcome. Raise one of them."
+                "or less: such a record says nothing of the outcome. Raise one of them."
             )
         whole("draws", draws, 100, 1_000_000)
         whole("imputations", imputations, 2, 200)

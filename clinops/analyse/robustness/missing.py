@@ -35,13 +35,13 @@ def incomplete(setting: Setting) -> list[Measure]:
 def covariate_rows(setting: Setting, m: int) -> list[Row]:
     """The effect with missing covariates as a level of their own, filled in m times, and with complete rows only."""
     main = setting.row(setting.data, setting.outcome, setting.adjusted, setting.main, analysis=ANALYSIS,
-                       level="missing as a level of its own (main analysis)")  # fmt: skip
+                       level="Missing as a level of its own (main analysis)")  # fmt: skip
     lacking = incomplete(setting)
     if not lacking or setting.adjusted.design is None:
         return [main]
     whole = setting.data.baseline[[x.id for x in lacking]].notna().all(axis=1).to_numpy()
     alone = setting.again(setting.data.where(whole), setting.outcome, setting.protocol.adjust, setting.main,
-                          analysis=ANALYSIS, level="complete rows only")  # fmt: skip
+                          analysis=ANALYSIS, level="Complete rows only")  # fmt: skip
     return [main, _pooled(setting, main, m), alone]
 
 
@@ -54,7 +54,7 @@ def _pooled(setting: Setting, main: Row, m: int) -> Row:
         made = adjust(data, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
         found.append(setting.row(data, setting.outcome, made, setting.main))
     q, s = (np.array([number(row[name]) for row in found]) for name in ("estimate", "std_error"))
-    level = f"filled in {m} times, pooled"
+    level = f"Filled in {m} times, pooled"
     row = main | {"level": level, "method": "multiple imputation", "se_kind": "Rubin's rules"}
     blank = ("std_error", "conf_low", "conf_high", "p_value", "value_exposed", "value_comparator")
     if not (np.isfinite(q).all() and np.isfinite(s).all()):
@@ -124,8 +124,8 @@ def missing_covariates(setting: Setting, found: list[Row]) -> Result:
     notes = (
         f"Missing: {listed} of all entries.",
         "Filled in by chained equations with predictive mean matching from all covariates, the exposure and the "
-        "outcome; each "
-        "data set is weighted anew, and the estimates are pooled by Rubin's rules (missing at random, given these).",
+        "outcome; each data set is weighted anew, and the estimates are pooled by Rubin's rules (missing at random, "
+        "given these).",
         *(f"{row['level']}: {row['note']}." for row in found if row.get("note")),
     )  # fmt: skip
     return Result("missing_covariates", title, frame, columns, notes, said)

@@ -34,6 +34,9 @@ from clinops.results.result import Check, Column, Result
 USE = ("count", "cost", "days at home")
 """Kinds of covariates that measure use: a placebo outcome in their days would be conditioned on itself."""
 ALPHA = 0.05
+LEAST = 50
+"""Persons of an arm below which a score made anew separates the arms rather than makes them alike."""
+FEW = f"fewer than {LEAST} persons of an arm were observed for so long."
 _CRUDE = Adjustment("none")
 PERIOD, DATE = "placebo period", "placebo date"
 TITLES = {
@@ -134,8 +137,8 @@ def _compared(
 ) -> Placebo:  # fmt: skip
     p = setting.protocol
     arms = [int((data.exposed == arm).sum()) for arm in (True, False)]
-    if min(arms) < 2:
-        return Placebo(kind, None, None, judged, said, "fewer than two persons of an arm were observed for so long.")
+    if min(arms) < LEAST:
+        return Placebo(kind, None, None, judged, said, FEW)
     try:
         made = adjust(data, covariates or p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
     except DataError as problem:
@@ -167,8 +170,8 @@ def date(setting: Setting, shift: int | None = None) -> Placebo:
     before = max(_guaranteed(p.exposed), _guaranteed(p.comparator), -look_back(p))
     arms = [moved(cohort, days, before) for cohort in (setting.study.exposed, setting.study.comparator)]
     said = f"Index dates moved back by {days} days, of those observed {before} days before the placebo date"
-    if min(cohort.entries for cohort in arms) < 2:
-        return Placebo(DATE, None, None, judged, said, "fewer than two persons of an arm were observed for so long.")
+    if min(cohort.entries for cohort in arms) < LEAST:
+        return Placebo(DATE, None, None, judged, said, FEW)
     alone = p.with_(outcomes=(setting.outcome,), negative_controls=(), subgroups=())
     baseline = rows.baseline(alone, *arms)
     data = Dataset(baseline.frame).with_outcomes(rows.outcomes(alone, baseline).frame)
@@ -225,20 +228,19 @@ def _notes(found: Placebo) -> tuple[str, ...]:
     if found.kind == PERIOD:
         return (
             "Weights (or matches) are made anew among those observed for so long, from the covariates at the index "
-            "date, all "
-            "of whose measures of use begin after the placebo window.",
+            "date, all of whose measures of use begin after the placebo window.",
         )
     if found.judged:
         return ("The placebo outcome ends before the measures of use at the true date begin.",)
     return (
         "Not judged: the placebo outcome lies in the days by which persons were chosen for the programme, so a "
-        "design that "
-        "chooses on recent use shows a difference here. Moved back further (placebo_shift) it would be judged.",
+        "design that chooses on recent use shows a difference here. Moved back further (placebo_shift) it would be "
+        "judged.",
     )
 
 
 _WHY = {
-    PERIOD: "What came before the programme cannot be its effect: a difference is confounding that they miss.",
+    PERIOD: "What came before a programme is not its effect: a difference is confounding that the covariates miss.",
     DATE: "A difference on a date on which nothing began is how the arms were already drifting apart: it warns against "
     "before-after designs and differences in differences.",
 }

@@ -45,10 +45,8 @@ REFUSED = (
     "done "
     "(regression to the mean), and the fall would be read as an effect.\n"
     "Say where the change that is expected without any programme comes from: expected='comparators' (persons not "
-    "exposed "
-    "who began at like values), 'earlier' (the same persons at an earlier event of the same kind) or 'line' (a "
-    "straight "
-    "line through persons not exposed). Better: compare the arms, protocol.on(source)."
+    "exposed who began at like values), 'earlier' (the same persons at an earlier event of the same kind) or 'line' "
+    "(a straight line through persons not exposed). Better: compare the arms, protocol.on(source)."
 )
 PRE_POST = "before and after"
 NAMES = ("change_before_after", "before_after")
@@ -174,14 +172,11 @@ def change_table(setting: Setting, change: Change | str, chosen: str = "comparat
         return not_possible(NAMES[0], title, f"{' '.join(reasons)} {REFUSED}")
     frame = pd.DataFrame(lines)
     notes = (
-        f"{setting.outcome.name} over {change.window.length} days before the index date and "
-        f"{setting.outcome.window} after it, "
-        f"of those observed throughout the time before; {change.whole:.0%} were followed to the end or to death, "
-        "and so "
-        "are those from whom the expectation comes, in their share.",
+        f"{setting.outcome.name} over {change.window.length} days before the index date and {setting.outcome.window} "
+        f"after it, of those observed throughout the time before; {change.whole:.0%} were followed to the end or to "
+        "death. Those who left keep what they had, here and among those from whom the expectation comes.",
         "What is left is no effect: it holds every other difference between the exposed and those from whom the "
-        "expectation "
-        "comes. Regression to the mean: Davis 1976; Linden 2013.",
+        "expectation comes. Regression to the mean: Davis 1976; Linden 2013.",
         *reasons,
     )  # fmt: skip
     return Result(NAMES[0], title, frame, _change_columns(setting), notes, _change_sentence(setting, frame))
@@ -209,8 +204,8 @@ def _change_sentence(setting: Setting, frame: pd.DataFrame) -> str:
     left = words.interval(float(row["left"]), float(row["left_low"]), float(row["left_high"]), unit)
     return (
         f"{setting.outcome.name} of {setting.names[0]} changed by {words.number(observed)} {unit}; "
-        f"{words.number(expected)} "
-        f"was expected without any programme, from {row['way']}. Left over: {left}, which is no effect."
+        f"{words.number(expected)} was expected without any programme, from {row['way']}. Left over: {left}, which "
+        "is no effect."
     )
 
 

@@ -144,13 +144,12 @@ def _misclassified_columns(setting: Setting) -> tuple[Column, ...]:
 
 def _misclassified_notes(measure: Measure, draws: int) -> tuple[str, ...]:
     return (
-        f"Risk of at least one event ({measure.name}) in the days observed, adjusted as in the main analysis. "
-        "Rogan and Gladen 1978.",
+        f"Risk of at least one event ({measure.name}) in the days observed, adjusted as in the main analysis. Rogan "
+        "and Gladen 1978.",
         f"The last two rows: {draws:,} draws from uniform ranges, with chance added; median and middle 95% (Lash, "
-        "Fox and "
-        "Fink 2009). In the very last, the arms' draws correlate by 0.8.",
-        "Impossible: a corrected risk below 0 or above 1, so that these ranges contradict the records. Such draws are "
-        "counted here and left out of the percentiles.",
+        "Fox and Fink 2009). In the very last, the arms' draws correlate by 0.8.",
+        "Impossible: a corrected risk below 0 or above 1, so that these ranges contradict the records. Such draws "
+        "are counted here and left out of the percentiles.",
     )  # fmt: skip
 
 
@@ -159,9 +158,9 @@ def _misclassified_sentence(frame: Any, measure: Measure) -> str:
     low, high = float(kept["difference"].min()), float(kept["difference"].max())
     gone = int((frame["impossible"] > 0).sum())
     return (
-        f"{measure.name}: the difference in risk lies between {words.number(low, 1)} and {words.number(high, 1)} "
-        "per 1,000 "
-        f"persons over these records{f'; {gone} of {len(frame)} rows hold impossible combinations' if gone else ''}."
+        f"{measure.name}: the difference in risk lies between {words.number(low, 1)} and {words.number(high, 1)} per "
+        "1,000 persons over these "
+        f"records{f'; {gone} of {len(frame)} rows hold impossible combinations' if gone else ''}."
     )
 
 
@@ -197,9 +196,8 @@ def capture(setting: Setting) -> Check:
     before, after = frame["ratio"]
     return Check(
         "capture", "Are both arms seen alike by these records?", frame, _capture_columns(setting), _capture_notes(ehr),
-        f"Contacts per observed month, {setting.names[0]} over {setting.names[1]}, adjusted: {before:.2f} before "
-        "the index "
-        f"date, {after:.2f} in follow-up.",
+        f"Contacts per observed month, {setting.names[0]} over {setting.names[1]}, adjusted: {before:.2f} before the "
+        f"index date, {after:.2f} in follow-up.",
         observed=apart if known else None, threshold=UNEQUAL, passed=apart <= UNEQUAL if known else None,
         why="Care outside the system's view is invisible: the arm that is seen more often has more of its events "
         "and costs on record.",
@@ -281,8 +279,8 @@ def end_of_observation(setting: Setting, found: list[Row]) -> Result:
     same = len(np.unique(np.sign(estimate))) <= 1
     low, high = (float(end) for end in (estimate.min(initial=np.inf), estimate.max(initial=-np.inf)))
     said = (
-        f"{setting.outcome.name} under {len(frame)} rules for the end of observation: between {words.number(low)} and "
-        f"{words.number(high)} {unit}; the sign is {'the same' if same else 'not the same'} in all of them."
+        f"{setting.outcome.name} under {len(frame)} rules for the end of observation: between {words.number(low)} "
+        f"and {words.number(high)} {unit}; the sign is {'the same' if same else 'not the same'} in all of them."
     )
     figure = Figure(
         "forest", forest_data(frame, "level"),
@@ -291,8 +289,8 @@ def end_of_observation(setting: Setting, found: list[Row]) -> Result:
         counts=COUNTS, of=dict.fromkeys(("estimate", "low", "high"), COUNTS),
     )  # fmt: skip
     note = (
-        "Ending observation after the last contact looks into the future: whoever comes back stays. It is offered as a "
-        "sensitivity analysis of the records' own end, not in its place."
+        "Ending observation after the last contact looks into the future: whoever comes back stays. It is offered "
+        "as a sensitivity analysis of the records' own end, not in its place."
     )
     return Result(
         "end_of_observation", "When does observation end?", frame, columns, (note,), said, figure=figure, alt=said

@@ -121,11 +121,10 @@ def specification_curve(setting: Setting, made: list[Row]) -> Result:
         setting.effect_column(setting.rate, unit), Column("p_value", "P", "p", of=COUNTS, missing="–"),
     )  # fmt: skip
     notes = (
-        f"{len(frame)} specifications: every combination of the choices above, none left out. They share their "
-        "data, so "
-        "they are not independent and no joint test is made.",
-        "On a scale per time, since windows and ends of observation differ. Overlap weighting answers for the overlap "
-        "population, matching for the matched.",
+        f"{len(frame)} specifications: every combination of the choices above, none left out. They share their data, "
+        "so they are not independent and no joint test is made.",
+        "On a scale per time, since windows and ends of observation differ. Overlap weighting answers for the "
+        "overlap population, matching for the matched.",
         *dict.fromkeys(f"Not estimable: {note}" for note in frame.loc[frame["estimate"].isna(), "note"].dropna()),
     )  # fmt: skip
     title = f"Every defensible specification: {setting.outcome.name}"
@@ -158,9 +157,7 @@ def _sentence(setting: Setting, frame: Any, unit: str) -> str:
     )
     return (
         f"{len(frame)} specifications of {setting.outcome.name}: median {words.number(float(np.median(estimate)))} "
-        f"{unit}, "
-        f"from {words.number(estimate.min())} to {words.number(estimate.max())}; {int((estimate < 0).sum())} lie "
-        "below no "
-        f"effect ({int(below.sum())} with their whole interval), {int((estimate > 0).sum())} above it "
+        f"{unit}, from {words.number(estimate.min())} to {words.number(estimate.max())}; {int((estimate < 0).sum())} "
+        f"lie below no effect ({int(below.sum())} with their whole interval), {int((estimate > 0).sum())} above it "
         f"({int(above.sum())} with their whole interval).{place}"
     )
