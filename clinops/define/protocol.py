@@ -39,6 +39,8 @@ class FollowUp(Definition):
 
     ``capture`` is the rule by which the absence of an event is believed on a source that sees only
     the care given inside it (an EHR): who is taken to be observed, and why; printed in the report.
+    ``last_contact`` ends observation so many days after the last visit on record, where that is sooner
+    than the records say; None takes the records' own end.
     """
 
     kind: ClassVar[str] = "follow-up"
@@ -46,10 +48,13 @@ class FollowUp(Definition):
     window: Window
     censor: tuple[str | Events, ...] = ("end of observation", "death")
     capture: str | None = None
+    last_contact: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ends(self.censor)
+        if self.last_contact is not None:
+            whole("last_contact, days after the last visit,", self.last_contact, 0, 3650)
         if self.capture is not None and not self.capture.strip():
             raise DefinitionError("capture is blank; write by which rule people count as observed, or leave it out.")
         if self.window.start is None:
@@ -372,9 +377,10 @@ def follow_up(
     window: Window,
     censor: tuple[str | Events, ...] = ("end of observation", "death"),
     capture: str | None = None,
+    last_contact: int | None = None,
 ) -> FollowUp:
-    """Outcomes count in the window, until the first of what censors."""
-    return FollowUp(window, several(censor, "censor of the follow-up"), capture)
+    """Outcomes count in the window, until the first of what censors; see `FollowUp` for capture and last_contact."""
+    return FollowUp(window, several(censor, "censor of the follow-up"), capture, last_contact)
 
 
 def subgroup(measure: Measure, breaks: tuple[float, ...] = ()) -> Subgroup:

@@ -32,6 +32,7 @@ LABELS = {
     "cumulative_incidence": "arm", "mean_count": "arm", "transition_map": "from", "calendar_heat": "arm",
     "rates": "level", "control_chart": "rule", "funnel_plot": "label", "alluvial": "state", "swimmer": "what",
     "roll_out": "site", "panel_trend": "arm", "interrupted": "arm",
+    "specification_curve": "Adjustment",
 }  # fmt: skip
 
 
@@ -195,6 +196,8 @@ ALL_MISSING = {
     "alluvial": "Nothing to draw: no state's count is known.", "swimmer": "Nothing to draw: no time is known.",
     "roll_out": "Never", "panel_trend": "Nothing to draw: no value is known.",
     "event_study": "Nothing to draw: no estimate is known.", "interrupted": "Nothing to draw: no value is known.",
+    "specification_curve": "Nothing to draw: no estimate is known.",
+    "tipping": "Nothing to draw: no association of a confounder explains the effect",
 }  # fmt: skip
 
 

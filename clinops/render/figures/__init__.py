@@ -29,6 +29,7 @@ from clinops.render.figures import (
     monitoring,
     panels,
     rates,
+    robustness,
     timeline,
     trends,
 )
@@ -101,6 +102,10 @@ KINDS: dict[str, Kind] = {
     "event_study": Kind(panels.event_study, ("since", "estimate", "low", "high"), "there is no estimate."),
     "interrupted": Kind(panels.interrupted, ("arm", "kind", "period", "value"), "there is no period."),
     "funnel_steps": Kind(flow.funnel_steps, ("step", "persons"), "there is no step."),
+    "specification_curve": Kind(
+        robustness.specification_curve, ("estimate", "low", "high"), "there is no specification."
+    ),
+    "tipping": Kind(robustness.tipping, ("gap", "estimate", "limit"), "there is no effect to explain."),
 }
 
 
