@@ -42,6 +42,7 @@ from clinops.define.protocol import (
     weight,
 )
 from clinops.define.steps import age, between, first, has, lacks, observed, sex_is
+from clinops.define.uptake import uptake_plan
 from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
@@ -55,6 +56,7 @@ _LATER = {
     "survival": "clinops.analyse.curves.facade",
     "table_one": "clinops.analyse.table_one.facade",
     "trial": "clinops.analyse.trial.facade",
+    "uptake": "clinops.analyse.uptake.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
 
@@ -74,5 +76,6 @@ __all__ = [
     "index_date", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
     "readmissions",
-    "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
+    "sensitivity", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "uptake",
+    "uptake_plan", "value", "weight",
 ]  # fmt: skip

@@ -9,6 +9,13 @@ from typing import Any, TypeGuard
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.events import Events
 from clinops.define.findings import Finding, Findings
+from clinops.define.lint_uptake import (
+    as_if_random_without_defence,
+    complier_effect_without_random_offer,
+    immortal_time_of_activation,
+    per_protocol_without_time_varying,
+    programme_dates_out_of_order,
+)
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, Measure
 from clinops.define.protocol import Protocol
 from clinops.define.steps import First, Has, Lacks, Observed, Step
@@ -305,6 +312,10 @@ ERRORS: dict[str, Rule] = {
     "exposure-among-measures": _exposure_among_measures,
     "undeclared-entry": _undeclared_entry,
     "ehr-without-capture": _ehr_without_capture,
+    "immortal-time-of-activation": immortal_time_of_activation,
+    "programme-dates-out-of-order": programme_dates_out_of_order,
+    "complier-effect-without-random-offer": complier_effect_without_random_offer,
+    "as-if-random-without-defence": as_if_random_without_defence,
 }
 WARNINGS: dict[str, Rule] = {
     "window-beyond-observation": _window_beyond_observation,
@@ -312,6 +323,7 @@ WARNINGS: dict[str, Rule] = {
     "no-primary-outcome": _no_primary,
     "no-smallest-worthwhile-effect": _no_worthwhile,
     "engagement-as-exposure": _engagement_as_exposure,
+    "per-protocol-without-time-varying": per_protocol_without_time_varying,
 }
 
 
