@@ -7,8 +7,9 @@ from clinops.build.follow_up import Followed, follow
 from clinops.build.outcomes import Outcomes, outcomes
 from clinops.build.person_months import person_months
 from clinops.build.programme import funnel, programme_dates
+from clinops.build.time_varying import Recent, by_segment, recent
 
 __all__ = [
-    "Baseline", "Followed", "Outcomes", "baseline", "follow", "funnel", "outcomes", "person_months",
-    "programme_dates",
+    "Baseline", "Followed", "Outcomes", "Recent", "baseline", "by_segment", "follow", "funnel", "outcomes",
+    "person_months", "programme_dates", "recent",
 ]  # fmt: skip
