@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clinops.build.baseline import Baseline, baseline
+from clinops.build.baseline import Baseline, baseline, traits
 from clinops.build.follow_up import Followed, follow
 from clinops.build.outcomes import Outcomes, outcomes
 from clinops.build.person_months import person_months
@@ -11,5 +11,5 @@ from clinops.build.time_varying import Recent, by_segment, recent
 
 __all__ = [
     "Baseline", "Followed", "Outcomes", "Recent", "baseline", "by_segment", "follow", "funnel", "outcomes",
-    "person_months", "programme_dates", "recent",
+    "person_months", "programme_dates", "recent", "traits",
 ]  # fmt: skip
