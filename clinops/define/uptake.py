@@ -33,6 +33,8 @@ class UptakePlan(Definition):
     look_back : days of visits and costs before each segment that the censoring models see.
     time_varying : "visits", "costs", both or none.
     truncate : stabilised weights beyond this quantile are set to it; None leaves them.
+    adjust_compliers : the effect in compliers has the covariates in both stages; else it is adjusted as the effect of
+        the offer is.
     """
 
     kind: ClassVar[str] = "uptake plan"
@@ -45,6 +47,7 @@ class UptakePlan(Definition):
     look_back: int = 30
     time_varying: tuple[str, ...] = TIME_VARYING
     truncate: float | None = 0.99
+    adjust_compliers: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,12 +75,12 @@ class UptakePlan(Definition):
 def uptake_plan(
     effects: tuple[str, ...] = (), *, grace: int = 30, landmark: int = 30, last: int | None = None,
     population: str = "everyone", look_back: int = 30, time_varying: tuple[str, ...] = TIME_VARYING,
-    truncate: float | None = 0.99,
+    truncate: float | None = 0.99, adjust_compliers: bool = False,
 ) -> UptakePlan:  # fmt: skip
     """How a programme's uptake is analysed: effects, grace day, landmark, and what the censoring models see."""
     from clinops.define.fields import several
 
     return UptakePlan(
         several(effects, "effects of the plan"), grace, landmark, last, population, look_back,
-        several(time_varying, "time_varying of the plan"), truncate,
+        several(time_varying, "time_varying of the plan"), truncate, adjust_compliers,
     )  # fmt: skip

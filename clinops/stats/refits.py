@@ -11,7 +11,7 @@ from scipy.special import expit
 from clinops.errors import DataError
 from clinops.stats.glm import Floats, Ints, glm
 
-_STEPS, _SMALL = 60, 1e-7
+_STEPS, _SMALL = 60, 1e-5
 _AT_A_TIME = 8_000_000  # fitted values held at once
 
 
@@ -79,7 +79,7 @@ def refittable(X: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None) 
     Notes
     -----
     The first fit is `glm(X, y, "binomial")`. With the fixed information J the steps beta += J^-1 score converge
-    linearly, at the rate by which a sample's information differs from J; they end where a step is below 1e-7
+    linearly, at the rate by which a sample's information differs from J; they end where a step is below 1e-5
     standard errors. Checked against `glm` with the same weights.
     """
     design, outcome = np.asarray(X, dtype=float), np.asarray(y, dtype=float)

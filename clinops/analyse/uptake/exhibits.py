@@ -127,10 +127,10 @@ def order_check(people: People) -> Check:
 
 def by_offer(people: People, rows: Sequence[Row], name: str, title: str, notes: tuple[str, ...]) -> Result:
     """Every outcome by the offer, absolute and relative."""
-    frame = look.framed(rows)
+    frame = look.paired(rows)
     columns = (
-        Column("measure", "Outcome"), Column("scale", "Scale"),
-        *look.columns_of(frame, people.names, "Offered less not, or ratio"),
+        Column("measure", "Outcome"), *look.columns_of(frame, people.names, "Difference", p=False),
+        look.ratio_column(frame), Column("p_value", "P", "p", of=N),
     )  # fmt: skip
     first = rows[0]
     adjusted = people.study.adjusted
@@ -256,7 +256,7 @@ def complier(people: People, rows: Sequence[Row]) -> Result:
     notes = (
         "Two-stage least squares, the offer as the instrument and activation within follow-up as what is taken up. It "
         "speaks of compliers only, not of everybody who activated or could.",
-        f"Covariates: {one['adjustment']}. Standard errors: {one['se_kind']}. The Anderson–Rubin set is right however "
+        f"Adjusted: {one['adjustment']}. Standard errors: {one['se_kind']}. The Anderson–Rubin set is right however "
         "weak the offer is.",
         "Risks are shares with the event within follow-up as observed, per 1,000 persons; counts are per 1,000 persons "
         "too, so the first column can differ from the rates above.",

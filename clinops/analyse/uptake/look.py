@@ -32,11 +32,28 @@ def framed(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def _format(row: Any) -> str:
-    if str(row.get("scale", "")).endswith("ratio"):
-        return "ratio"
     sizes = [abs(v) for v in (row["estimate"], row["value_exposed"], row["value_comparator"]) if math.isfinite(v)]
     largest = max(sizes, default=0.0)
     return "number0" if largest >= 1000 else "number1" if largest >= 10 else "number2"
+
+
+def paired(rows: Sequence[Row]) -> pd.DataFrame:
+    """One row an outcome: its difference, with the ratio of the same values beside it."""
+    import pandas as pd
+
+    first = [row for row in rows if not str(row["scale"]).endswith("ratio")]
+    ratios = {row["measure"]: row for row in rows if str(row["scale"]).endswith("ratio")}
+    frame = framed(first)
+    for name, column in (("ratio", "estimate"), ("ratio_low", "conf_low"), ("ratio_high", "conf_high")):
+        found = [ratios.get(row["measure"], {}).get(column) for row in first]
+        frame[name] = pd.Series([math.nan if v is None else float(v) for v in found], dtype=float)
+    return frame
+
+
+def ratio_column(frame: pd.DataFrame) -> Column:
+    """The ratio of `paired` with its interval."""
+    rests = (*N, *EVENTS) if frame["events_exposed"].notna().any() else N
+    return Column("ratio", "Ratio (95% CI)", "ratio", low="ratio_low", high="ratio_high", of=rests)
 
 
 def columns_of(frame: pd.DataFrame, names: tuple[str, str], head: str, *, p: bool = True) -> tuple[Column, ...]:

@@ -34,18 +34,18 @@ def offer_rows(people: People, analysis: str) -> list[Row]:
         seen = watched(measure, study)
         rows = effects(study.data, seen, study.adjusted, analysis=analysis)
         wanted = (MAIN[measure.measure], RELATIVE[measure.measure])
-        made += [row | {"unit": people.unit(str(row["unit"] or ""))} for row in rows if row["scale"] in wanted]
+        made += [row | {"unit": _unit(people, row)} for row in rows if row["scale"] in wanted]
     return made
+
+
+def _unit(people: People, row: Row) -> str:
+    return "ratio" if str(row["scale"]).endswith("ratio") else people.unit(str(row["unit"] or ""))
 
 
 def complier_rows(people: People) -> list[Row]:
     """Each outcome: what the offer and what activating changes per person, with the Anderson-Rubin set."""
-    covariates = people.X if _adjusts(people) and people.X.shape[1] else None
+    covariates = people.X if people.plan.adjust_compliers and people.X.shape[1] else None
     return [row for measure in people.outcomes for row in _complier(people, measure, covariates)]
-
-
-def _adjusts(people: People) -> bool:
-    return people.study.protocol.adjust.method != "none"
 
 
 def _complier(people: People, measure: Measure, covariates: Floats | None) -> list[Row]:
@@ -58,15 +58,18 @@ def _complier(people: People, measure: Measure, covariates: Floats | None) -> li
     known = np.isfinite(y)
     X = None if covariates is None else covariates[known]
     offer, taken = people.offered[known].astype(float), people.activated[known].astype(float)
-    cluster = _cluster(people, known)
-    found = complier_effect(y[known], taken, offer, covariates=X, cluster=cluster, conf_level=LEVEL)
+    cluster, adjusted = _cluster(people, known), study.adjusted
+    weights = adjusted.weights[known] if X is None and adjusted.adjustment.method != "none" else None
+    found = complier_effect(
+        y[known], taken, offer, covariates=X, weights=weights, cluster=cluster, conf_level=LEVEL
+    )  # fmt: skip
     design = offer[:, None] if X is None else np.column_stack([offer, X])
-    itt = linear(design, y[known], cluster=cluster, conf_level=LEVEL)
+    itt = linear(design, y[known], weights=weights, cluster=cluster, conf_level=LEVEL)
     base = {
         "analysis": "complier", "measure": measure.name, "role": measure.role, "category": measure.category,
         "period": str(watched(measure, study).window), "unit": people.unit(unit),
         "conf_level": LEVEL, "n_exposed": int(offer.sum()), "n_comparator": int((1 - offer).sum()),
-        "adjustment": "crude" if X is None else f"{X.shape[1]} columns of covariates in both stages",
+        "adjustment": adjusted.label if X is None else f"{X.shape[1]} columns of covariates in both stages",
     }  # fmt: skip
     if measure.measure in ("any", "count", "time to"):
         events = y[known] / per

@@ -73,11 +73,10 @@ def set_aside(people: People, rows: Sequence[Row]) -> Result:
 
 def effects(people: People, rows: Sequence[Row], found: Sequence[Compared], name: str, title: str) -> Result:
     """What would follow under both strategies, by outcome."""
-    frame = look.framed(rows)
+    frame = look.paired(rows)
     plan = people.plan
     columns = (
-        Column("measure", "Outcome"), Column("scale", "Scale"),
-        *look.columns_of(frame, found[0].names, "First less second, or ratio"),
+        Column("measure", "Outcome"), *look.columns_of(frame, found[0].names, "Difference"), look.ratio_column(frame),
     )  # fmt: skip
     last = LAST if plan.last in (None, plan.grace) else LAST_DAYS.format(last=plan.last)
     seen = dict.fromkeys(str(row["adjustment"]) for row in rows)
