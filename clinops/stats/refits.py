@@ -12,7 +12,7 @@ from clinops.errors import DataError
 from clinops.stats.glm import Floats, Ints, glm
 
 _STEPS, _SMALL = 60, 1e-5
-_AT_A_TIME = 8_000_000  # fitted values held at once
+_AT_A_TIME = 1_000_000  # fitted values held at once
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,11 @@ class Refittable:
         beta = np.tile(self.coef, (len(both), 1))
         moving = np.arange(len(both))
         for _ in range(_STEPS):
-            p = expit(beta[moving] @ self.design.T)
-            step = ((w[moving] * (self.y - p)) @ self.design) @ self.inverse
+            left = beta[moving] @ self.design.T
+            expit(left, out=left)
+            np.subtract(self.y, left, out=left)
+            left *= w if len(moving) == len(w) else w[moving]
+            step = (left @ self.design) @ self.inverse
             beta[moving] += step
             moving = moving[(np.abs(step) > _SMALL * scale).any(axis=1)]
             if not len(moving):

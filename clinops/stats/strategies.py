@@ -82,6 +82,16 @@ class Strategies:
         """The last day."""
         return float(self.cuts[-1])
 
+    def blocks(self, strategy: int, first: bool = False) -> list[slice]:
+        """Runs of segments between which people deviate and weights change.
+
+        Whoever deviates in a segment does so in the last of a run; with `first`, in the first of one.
+        """
+        model, last = self.models[strategy], len(self.cuts) - 1
+        moved = np.unique(np.concatenate([model.segment[model.deviates], model.segment[model.rows]]))
+        starts = sorted({0, *(moved + (0 if first else 1)).tolist()} - {last})
+        return [slice(low, high) for low, high in zip(starts, [*starts[1:], last], strict=True)]
+
     def weights(self, strategy: int, drawn: Floats) -> Iterator[tuple[Floats, Floats]]:
         """Yield (b, n) weights and their stabilised part: on the days of each segment in turn, and after the last.
 

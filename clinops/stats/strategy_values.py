@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -154,7 +155,9 @@ def _incidence(of: Strategies, strategy: int, drawn: Floats, bins: tuple[csr_mat
     weights = of.weights(strategy, drawn * of.assigned[strategy])
     days = int(of.horizon) + 1
     risk, free = np.zeros((len(drawn), days)), np.ones(len(drawn))
-    for (weight, _), low, high in zip(weights, of.cuts[:-1], of.cuts[1:], strict=False):
+    for block in of.blocks(strategy):
+        low, high = of.cuts[block.start], of.cuts[block.stop]
+        (weight, _), *_ = islice(weights, block.stop - block.start)
         there = np.flatnonzero(of.assigned[strategy] & (of.ends[strategy] > low))
         w = _counting(drawn, weight, there).T
         leaving, event, other = (m[int(low) + 1 :, there] @ w for m in bins)
@@ -177,15 +180,20 @@ def _counting(drawn: Floats, weight: Floats, there: Ints) -> Floats:
 
 def _mean(of: Strategies, strategy: int, drawn: Floats, spent: Floats) -> Floats:
     """(b, 1) mean amount to the horizon."""
-    weights = list(of.weights(strategy, drawn * of.assigned[strategy]))
+    weights = of.weights(strategy, drawn * of.assigned[strategy])
+    now, _ = next(weights)
     total = np.zeros(len(drawn))
-    for k, (low, high) in enumerate(zip(of.cuts[:-1], of.cuts[1:], strict=True)):
-        # Not to have begun is a deviation at the end of its segment, which is therefore whole; to begin is one within.
-        day, (weight, _) = (low, weights[k]) if strategy == BEGIN else (high, weights[k + 1])
+    # Not to have begun is a deviation at the end of its segment, which is therefore whole; to begin is one within, so
+    # that whoever begins in the first segment of a run is in none of it.
+    within = strategy == REFRAIN
+    for block in of.blocks(strategy, first=within):
+        states = [state for state, _ in islice(weights, block.stop - block.start)]
+        day, weight = (of.cuts[block.start + 1], states[0]) if within else (of.cuts[block.start], now)
         there = np.flatnonzero(of.assigned[strategy] & ~(of.deviates[strategy] & (of.ends[strategy] <= day)))
         w = _counting(drawn, weight, there)
         with np.errstate(divide="ignore", invalid="ignore"):
-            total += (w @ spent[there, k]) / w.sum(axis=1)
+            total += (w @ spent[there][:, block].sum(axis=1)) / w.sum(axis=1)
+        now = states[-1]
     return total[:, None]
 
 
