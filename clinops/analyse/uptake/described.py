@@ -48,13 +48,11 @@ def reached(people: People) -> dict[str, CumulativeIncidence]:
     """Share of the offered arm that has activated, and engaged, by each day; death competes, the end censors."""
     from clinops.stats.competing_risks import aalen_johansen
 
-    data, made = people.study.data, {}
-    end = data.end_day
-    dead = np.isfinite(data.outcomes["death_day"].to_numpy(dtype=float))
+    end, made = people.study.data.end_day, {}
     for stage in ("Activation", *(("Engagement",) if people.engages else ())):
         day = days_of(people, stage)
         exit = np.where(np.isfinite(day), day, end)
-        cause = np.where(np.isfinite(day), 1, np.where(dead, 2, 0))
+        cause = np.where(np.isfinite(day), 1, np.where(people.died, 2, 0))
         at = people.offered
         # Day 0 itself has no time at risk, so the clock starts half a day before it.
         made[stage] = aalen_johansen(exit[at] + 0.5, cause[at], causes=(1, 2))

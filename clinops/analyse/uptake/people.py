@@ -55,6 +55,12 @@ class People:
         return np.isfinite(self.activation)
 
     @property
+    def died(self) -> NDArray[np.bool_]:
+        """(n,) whose follow-up ends with death; a death after its end is none here."""
+        data = self.study.data
+        return np.asarray(data.outcomes["death_day"].to_numpy(dtype=float) <= data.end_day)
+
+    @property
     def person(self) -> NDArray[np.int64]:
         """(n,) person ids: who entered twice is one cluster."""
         found: NDArray[np.int64] = self.study.data.person
@@ -195,8 +201,7 @@ def course(people: People, measure: Measure) -> Course:
     if measure.measure in ("time to", "any"):
         rows = event_rows(people.study, measure.name)
         return Course(measure, rows.exit, rows.cause, horizon, rows)
-    dead = np.isfinite(data.outcomes["death_day"].to_numpy(dtype=float))
-    return Course(measure, data.end_day, np.where(dead, 2, 0).astype(np.int64), horizon, None)
+    return Course(measure, data.end_day, np.where(people.died, 2, 0).astype(np.int64), horizon, None)
 
 
 def followed(people: People, one: Course, assigned: NDArray[np.bool_], base: Floats | None) -> Strategies:

@@ -192,7 +192,7 @@ def weights_check(rows: Sequence[Row]) -> Check:
     return Check(
         "check_weights", "Do the weights leave enough people, and average one?", frame, columns,
         sentence=f"The smallest strategy counts as {least:,.0f} persons; a mean weight is at most {off:.2f} from 1.",
-        observed=least, threshold=LEAST_EFFECTIVE, passed=least >= LEAST_EFFECTIVE and off <= 0.2,
+        observed=round(least), threshold=LEAST_EFFECTIVE, passed=least >= LEAST_EFFECTIVE and off <= 0.2,
         why="Where few people carry the weight, or weights do not average one, people of some kind have no counterpart "
         "who followed the strategy, or the model of deviating is wrong.",
     )  # fmt: skip
