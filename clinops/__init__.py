@@ -36,6 +36,7 @@ from clinops.define.prices import prices
 from clinops.define.protocol import allow, follow_up, programme, protocol, sensitivity, subgroup
 from clinops.define.register import read as register
 from clinops.define.steps import age, between, first, has, lacks, observed, sex_is
+from clinops.define.uptake import uptake_plan
 from clinops.define.windows import after, before, days
 from clinops.sources import connect
 
@@ -55,6 +56,7 @@ _LATER = {
     "survival": "clinops.analyse.curves.facade",
     "table_one": "clinops.analyse.table_one.facade",
     "trial": "clinops.analyse.trial.facade",
+    "uptake": "clinops.analyse.uptake.facade",
 }  # fmt: skip
 """Public functions whose modules need numpy: looked up when first used, so that the import stays light."""
 
@@ -75,6 +77,6 @@ __all__ = [
     "index_date", "index_period", "interrupted", "journey", "lacks", "ledger", "ledger_rules", "match", "observed",
     "outcome", "panel", "pre_post", "prices", "profile", "programme", "protocol", "quality", "race", "random_visit",
     "readmissions", "register", "risk_set", "robustness", "rolling", "rollout", "sensitivity", "sequential",
-    "series", "sex", "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to", "trial", "value",
-    "weight",
+    "series", "sex", "sex_is", "standardise", "subgroup", "survival", "table_one", "time_to", "trial", "uptake",
+    "uptake_plan", "value", "weight",
 ]  # fmt: skip

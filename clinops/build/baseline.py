@@ -172,6 +172,21 @@ def _columns(
     return columns, scored
 
 
+def traits(entries: Entries, wanted: tuple[Measure, ...]) -> pd.DataFrame:
+    """What the person table says of every entry at its index date, whether or not it is a covariate.
+
+    Parameters
+    ----------
+    wanted : measures of a person: age, sex, race, ethnicity.
+
+    Returns
+    -------
+    frame with a column a measure, named by its id, in the order of the entries: numbers, or level names with None.
+    """
+    found = _traits(entries)
+    return pd.DataFrame({measure.id: _of_person(measure, entries, found) for measure in wanted})
+
+
 def _days_at_home(entries: Entries, window: Window, traits: pd.DataFrame) -> np.ndarray:
     """Days of the window inside the observation episode of the index date, less days in hospital."""
     first = traits["observed_from_day"].to_numpy(dtype=np.int64)

@@ -11,6 +11,13 @@ from clinops.define.cohorts import CohortDefinition
 from clinops.define.comparators import Candidates
 from clinops.define.events import Events
 from clinops.define.findings import Finding, Findings
+from clinops.define.lint_uptake import (
+    as_if_random_without_defence,
+    complier_effect_without_random_offer,
+    immortal_time_of_activation,
+    per_protocol_without_time_varying,
+    programme_dates_out_of_order,
+)
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, Measure
 from clinops.define.protocol import Protocol
 from clinops.define.steps import First, Has, Lacks, Observed, Step
@@ -317,6 +324,10 @@ ERRORS: dict[str, Rule] = {
     "comparator-already-exposed": lambda protocol, source: dates.already_exposed(protocol, exposures(protocol)),
     "exact-day-not-shared": lambda protocol, source: dates.day_that_none_shares(protocol),
     "clusters-ignore-persons": lambda protocol, source: dates.clusters_ignore_persons(protocol),
+    "immortal-time-of-activation": immortal_time_of_activation,
+    "programme-dates-out-of-order": programme_dates_out_of_order,
+    "complier-effect-without-random-offer": complier_effect_without_random_offer,
+    "as-if-random-without-defence": as_if_random_without_defence,
 }
 WARNINGS: dict[str, Rule] = {
     "window-beyond-observation": _window_beyond_observation,
@@ -328,6 +339,7 @@ WARNINGS: dict[str, Rule] = {
     "later-enrolment-undeclared": lambda protocol, source: dates.later_enrolment(protocol),
     "calendar-time-unadjusted": lambda protocol, source: dates.calendar_time_unadjusted(protocol),
     "totals-of-one-censored-arm": lambda protocol, source: dates.totals_of_one_censored_arm(protocol),
+    "per-protocol-without-time-varying": per_protocol_without_time_varying,
 }
 
 

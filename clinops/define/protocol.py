@@ -16,6 +16,7 @@ from clinops.define.events import Events
 from clinops.define.fields import settle, several
 from clinops.define.measures import Measure
 from clinops.define.steps import Age, Step, between
+from clinops.define.uptake import UptakePlan
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError, unknown
 
@@ -135,6 +136,9 @@ class Allowance(Definition):
 class Protocol(Definition):
     """The target trial: question, arms, time zero, follow-up, covariates, outcomes, estimand.
 
+    `assignment` is "observational", "random", or "as if random" with the defence in `assignment_reason`; `uptake`
+    is what `co.uptake` looks at.
+
     Make one with `protocol`; `lint` checks the design before any query; `on` runs it on a source.
     """
 
@@ -161,6 +165,8 @@ class Protocol(Definition):
     seed: int = 20260101
     min_cell: int = 11
     allow: tuple[Allowance, ...] = ()
+    assignment_reason: str | None = None
+    uptake: UptakePlan | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,7 +175,7 @@ class Protocol(Definition):
             if not getattr(self, name).strip():
                 raise DefinitionError(f"The protocol has no {name}: it stands at the top of the report.")
         choice("estimand", self.estimand, ESTIMANDS)
-        choice("assignment", self.assignment, ("observational", "random"))
+        choice("assignment", self.assignment, ("observational", "random", "as if random"))
         choice("cluster", self.cluster, ("person", "care site", "clinician"))
         choice("perspective", self.perspective, PERSPECTIVES)
         whole("the smallest cell count shown", self.min_cell, 1)

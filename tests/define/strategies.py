@@ -16,6 +16,7 @@ from clinops.define.events import DOMAINS, UNCODED, Events
 from clinops.define.maps import WEIGHTS
 from clinops.define.measures import AMOUNTS, COST_CATEGORIES, Measure
 from clinops.define.protocol import FEE_UNITS, PERSPECTIVES, Protocol
+from clinops.define.uptake import EFFECTS, POPULATIONS, UptakePlan
 
 concepts = st.integers(0, 2**62)
 names = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
@@ -127,6 +128,16 @@ def adjustments(draw: st.DrawFn, estimand: str | None = None, timed: bool = Fals
     return co.weight(wanted, truncate=draw(st.none() | st.floats(0.51, 0.999)), **penalty)
 
 
+def uptake_plans() -> st.SearchStrategy[UptakePlan]:
+    return st.builds(
+        co.uptake_plan, st.lists(st.sampled_from(EFFECTS), max_size=3, unique=True).map(tuple),
+        grace=st.integers(20, 90), landmark=st.integers(1, 90), last=st.none() | st.integers(1, 20),
+        population=st.sampled_from(POPULATIONS), look_back=st.integers(1, 90),
+        time_varying=st.sampled_from([(), ("visits",), ("visits", "costs")]),
+        truncate=st.none() | st.floats(0.51, 0.999),
+    )  # fmt: skip
+
+
 @st.composite
 def protocols(draw: st.DrawFn) -> Protocol:
     """Any protocol that the constructors accept, sound or not."""
@@ -154,5 +165,7 @@ def protocols(draw: st.DrawFn) -> Protocol:
         sensitivity=co.sensitivity(draw(st.lists(windows, max_size=2)), draw(st.lists(adjustments(), max_size=2))),
         balance_threshold=draw(st.floats(0.01, 1)), seed=draw(st.integers(0, 2**32)),
         min_cell=draw(st.integers(1, 30)),
+        assignment=draw(st.sampled_from(["observational", "random", "as if random"])),
+        assignment_reason=draw(st.none() | names), uptake=draw(st.none() | uptake_plans()),
         allow=draw(st.sampled_from([(), (co.allow("undeclared-entry", "The first of any kind will do here."),)])),
     )  # fmt: skip

@@ -245,7 +245,7 @@ FULL = sound(
     programme=co.programme(offer, fee=350, fee_per="person-month"), subgroups=co.subgroup(co.sex()),
     sensitivity=co.sensitivity(co.days(1, 180), (co.match(2), co.match(how="coarsened", cuts={"Age": (40, 65)}))),
     price_year=2024,
-    allow=co.allow("undeclared-entry", "Only to have an allowance here."),
+    allow=co.allow("undeclared-entry", "Only to have an allowance here."), uptake=co.uptake_plan(),
     exposed=co.cohort(
         "Offered", entry=co.first_eligible(visit), steps=(*shared, co.sex_is("female"), co.first(), *offered)
     ),

@@ -80,6 +80,18 @@ by_visit = (*shared, co.has(visit, co.days(0, 0)))
 on_the_day = co.match(exact=("index date",))
 in_the_month = {"adjust": co.match(exact=("Index month",)), "covariates": (co.age_at_index(), co.index_period())}
 
+DEFENCE = "Letters went out in the order of a number that the insurer drew; nobody could choose."
+
+
+def by_activation(events: Any = activation, window: Any = None, **parts: Any) -> Protocol:
+    """Offered people told apart by what they do in the days after the offer."""
+    days = window or co.days(0, 30)
+    given: dict[str, Any] = {"programme": programme}
+    for name, rule in (("exposed", co.has(events, days)), ("comparator", co.lacks(events, days))):
+        given[name] = co.cohort(name, entry=co.first_eligible(visit), steps=(*shared, *offered, rule))
+    return sound(**given | parts)
+
+
 BAD: list[tuple[str, str, Protocol, Any]] = [
     ("eligibility-after-time-zero", "must stay a year", both(co.observed(before=365, after=365)), None),
     ("eligibility-after-time-zero", "must survive", both(co.lacks(death, co.days(1, 180))), None),
@@ -216,6 +228,31 @@ BAD: list[tuple[str, str, Protocol, Any]] = [
         co.risk_set(offer), covariates=(co.age_at_index(),)), None),
     ("calendar-time-unadjusted", "exact on something else", waits(
         co.sequential(offer), covariates=(co.age_at_index(), co.sex()), adjust=co.match(exact=("Sex",))), None),
+    ("immortal-time-of-activation", "activated within 30 days, from the offer", by_activation(), None),
+    ("immortal-time-of-activation", "clone-censor beside arms that are not everybody", by_activation(
+        uptake=co.uptake_plan("clone-censor"),
+        comparator=co.cohort("Others", entry=co.first_eligible(visit), steps=(*shared, *not_offered))), None),
+    ("immortal-time-of-activation", "a landmark before the last day of the rule", by_activation(
+        uptake=co.uptake_plan("landmark", landmark=29)), None),
+    ("immortal-time-of-activation", "engaged at any time", by_activation(engaged, co.days(0, None)), None),
+    ("immortal-time-of-activation", "the plan asks for activated v not", sound(
+        programme=programme, uptake=co.uptake_plan("as treated")), None),
+    ("programme-dates-out-of-order", "activated before the offer", arms(
+        (*shared, co.has(activation, co.before(30)), *offered), (*shared, *not_offered)).with_(
+            programme=programme), None),
+    ("programme-dates-out-of-order", "enters at activation, offered later", arms(
+        (*shared, co.has(offer, co.days(1, 30))), (*shared, *not_offered),
+        exposed_entry=co.first_ever(activation)).with_(programme=programme), None),
+    ("programme-dates-out-of-order", "offer and activation are one", sound(
+        programme=co.programme(offer, activation=offer)), None),
+    ("complier-effect-without-random-offer", "observational", sound(
+        programme=programme, uptake=co.uptake_plan(("treated", "complier"))), None),
+    ("as-if-random-without-defence", "no reason", sound(assignment="as if random"), None),
+    ("as-if-random-without-defence", "a word", sound(assignment="as if random", assignment_reason="lottery"), None),
+    ("per-protocol-without-time-varying", "censoring weights of day 0", sound(
+        programme=programme, uptake=co.uptake_plan(time_varying=())), None),
+    ("per-protocol-without-time-varying", "clones too", sound(
+        programme=programme, uptake=co.uptake_plan("clone-censor", time_varying=())), None),
 ]  # fmt: skip
 
 PASSES: list[tuple[str, str, Protocol, Any]] = [
@@ -332,6 +369,32 @@ PASSES: list[tuple[str, str, Protocol, Any]] = [
         co.sequential(offer), covariates=(co.index_period("quarter"),)), None),
     ("calendar-time-unadjusted", "times counted from each person's own day", waits(
         co.enrolment_times(visit, offer), covariates=(co.age_at_index(),)), None),
+    ("immortal-time-of-activation", "by the offer", sound(programme=programme), None),
+    ("immortal-time-of-activation", "follow-up starts after the rule", by_activation(
+        follow_up=co.days(31, 365)), None),
+    ("immortal-time-of-activation", "both halves, cloned", by_activation(uptake=co.uptake_plan("clone-censor")), None),
+    ("immortal-time-of-activation", "both halves, landmark on the last day", by_activation(
+        uptake=co.uptake_plan("landmark", landmark=30)), None),
+    ("immortal-time-of-activation", "activated v not, clones beside it", sound(
+        programme=programme, uptake=co.uptake_plan(("as treated", "clone-censor"))), None),
+    ("immortal-time-of-activation", "activated on the day itself", by(activation, programme=programme), None),
+    ("programme-dates-out-of-order", "three dates in order", sound(programme=programme), None),
+    ("programme-dates-out-of-order", "activated on the day of the offer", arms(
+        (*shared, co.has(activation, co.days(0, 0)), *offered), (*shared, *not_offered)).with_(
+            programme=programme), None),
+    ("complier-effect-without-random-offer", "random", sound(
+        programme=programme, assignment="random", uptake=co.uptake_plan()), None),
+    ("complier-effect-without-random-offer", "defended", sound(
+        programme=programme, assignment="as if random", assignment_reason=DEFENCE, uptake=co.uptake_plan("complier")),
+     None),
+    ("complier-effect-without-random-offer", "observational, not asked for", sound(
+        programme=programme, uptake=co.uptake_plan()), None),
+    ("as-if-random-without-defence", "defended", sound(assignment="as if random", assignment_reason=DEFENCE), None),
+    ("as-if-random-without-defence", "random needs none", sound(assignment="random"), None),
+    ("per-protocol-without-time-varying", "recent visits", sound(
+        programme=programme, uptake=co.uptake_plan(time_varying="visits")), None),
+    ("per-protocol-without-time-varying", "no censoring weights", sound(
+        programme=programme, uptake=co.uptake_plan("treated", time_varying=())), None),
 ]  # fmt: skip
 
 
@@ -352,20 +415,21 @@ def test_a_near_miss_passes(rule: str, what: str, protocol: Protocol, source: An
 def test_every_rule_has_both_cases() -> None:
     every = {*ERRORS, *WARNINGS}
     assert {rule for rule, *_ in BAD} == every == {rule for rule, *_ in PASSES}
-    assert (len(ERRORS), len(WARNINGS)) == (12, 9)
+    assert (len(ERRORS), len(WARNINGS)) == (16, 10)
 
 
 @pytest.mark.parametrize(
     "protocol",
     [
-        sound(), new_users(), sound(programme=programme),
+        sound(), new_users(), sound(programme=programme), sound(programme=programme, uptake=co.uptake_plan()),
+        sound(programme=programme, uptake=co.uptake_plan(), assignment="as if random", assignment_reason=DEFENCE),
         waits(co.risk_set(offer, per_case=4, later="kept"), exit=(), adjust=on_the_day),
         waits(co.rolling(offer, at=visit, later="kept"), exit=(), **in_the_month),
         waits(co.enrolment_times(visit, offer), outcomes=(co.time_to(death, role="primary", worthwhile=0.01),)),
         waits(co.sequential(offer, later="kept"), exit=(), **in_the_month),
         waits(co.sequential(offer, every=co.every(visit), later="kept"), exit=(), steps=by_visit, adjust=on_the_day),
     ],
-    ids=["offer", "drugs", "dates", "risk set", "rolling", "times", "trials", "trials at visits"],
+    ids=["offer", "drugs", "dates", "uptake", "as if random", "risk set", "rolling", "times", "trials", "trials at visits"],
 )  # fmt: skip
 def test_a_sound_design_is_silent(protocol: Protocol) -> None:
     found = protocol.lint(CLAIMS)

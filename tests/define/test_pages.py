@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encodin
 NOT_DEFINITIONS = {
     "__version__", "bias_ladder", "care", "care_measures", "connect", "cost_of_care", "design_stage",
     "hazard_ratios", "journey", "ledger", "outcome", "profile", "quality", "readmissions", "register", "survival",
-    "table_one", "trial",
+    "table_one", "trial", "uptake",
 }  # fmt: skip
 
 

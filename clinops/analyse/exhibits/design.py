@@ -113,7 +113,11 @@ def target_trial(protocol: Protocol, source: Any) -> Result:
 def _elements(protocol: Protocol, source: Any) -> list[tuple[str, str, str]]:
     exposed, comparator = protocol.exposed, protocol.comparator
     shared = [s.label for s in exposed.steps if s in comparator.steps]
-    random = protocol.assignment == "random"
+    by_covariates = f"{len(protocol.covariates)} covariates by {protocol.adjust.label}"
+    drawn = {
+        "random": "At random",
+        "as if random": f"As if at random: {(protocol.assignment_reason or 'no reason is given').rstrip('.')}",
+    }.get(protocol.assignment, f"Not at random: made comparable on {by_covariates}")
     ends = ", ".join(e if isinstance(e, str) else e.label for e in protocol.follow_up.censor)
     start = f"{protocol.follow_up.window}, until {ends}"
     outcome = protocol.primary.name if protocol.primary else "none named primary"
@@ -127,8 +131,7 @@ def _elements(protocol: Protocol, source: Any) -> list[tuple[str, str, str]]:
         (
             "Assignment",
             "At random on the index date",
-            "At random" if random else f"Not at random: made comparable on {len(protocol.covariates)} covariates "
-            f"by {protocol.adjust.label}",
+            drawn,
         ),
         ("Time zero", "Assignment", f"{exposed.entry.label}; {comparator.entry.label.lower()} in the comparator"),
         ("Follow-up", str(protocol.follow_up.window), start),
