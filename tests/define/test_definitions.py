@@ -262,6 +262,14 @@ WAITING = (
 CARE = care_rules(episodes=readmission_rules(not_index="hospital-wide", first="2022-01-01"), observation=emergency)
 
 
+PANELS = (
+    co.panel(title="Clinics", question="Does it help?", starts={1: "2021-04-01", 2: "2021-07-01"},
+             outcome=co.count(emergency, name="Emergency visits"), first="2020-01-01", last="2021-12-31"),
+    co.series(title="A series", question="Did it change?", starts="2021-01-01",
+              outcome=co.count(emergency, name="Emergency visits"), first="2019-01-01", last="2022-12-31"),
+)  # fmt: skip
+
+
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
     seen = [
         *every_definition(FULL),
@@ -271,6 +279,7 @@ def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
         *every_definition(COSTS),
         *every_definition(CARE),
         *every_definition(WAITING),
+        *every_definition(PANELS),
     ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:

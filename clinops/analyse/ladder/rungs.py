@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from clinops.define.adjustment import Adjustment, crude, match
 from clinops.define.codes import codes
 from clinops.define.cohorts import CohortDefinition, cohort, first_eligible
 from clinops.define.events import Events, events
 from clinops.define.findings import Findings
 from clinops.define.measures import Measure, count
-from clinops.define.protocol import Adjustment, Protocol, allow, crude, follow_up, match, protocol
+from clinops.define.protocol import Protocol, allow, follow_up, protocol
 from clinops.define.steps import Step, between, has, lacks
 from clinops.define.windows import days
 
