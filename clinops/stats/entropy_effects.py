@@ -78,9 +78,8 @@ def balanced_values(
         found = _reweighted(outcome, matrix, mass, np.where(whose, case, 0.0)) if weighted else _plain(outcome, mass)
         values.append(found[0])
         influences.append(found[1])
-        varying.append(
-            np.ptp(outcome[rows & (mass > 0)], axis=0) > 0 if (rows & (mass > 0)).any() else np.zeros(0, bool)
-        )
+        seen = outcome[mass > 0]
+        varying.append(np.ptp(seen, axis=0) > 0 if len(seen) else np.zeros(outcome.shape[1], bool))
     return ArmValues(
         value=np.array(values),
         influence=np.array(influences),
