@@ -19,7 +19,7 @@ from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.cross_fitting import Nuisances, fold_ids, nuisances
 from clinops.stats.glm import Floats, expit, glm
 from clinops.stats.learners import Learner, glm_learner, logistic_learner
-from clinops.stats.propensity import as_covariates, as_treated
+from clinops.stats.propensity import as_covariates, as_treated, case_weights
 from clinops.stats.weighted_effects import ArmValues, Effect, contrast
 
 ROBUST_ESTIMANDS = ("ate", "att")
@@ -276,9 +276,7 @@ def _checked(
         raise DataError(f"y has shape {outcome.shape}; it must be ({n},) to fit `treated`, none missing or infinite.")
     if family == "binomial" and not np.isin(outcome, (0, 1)).all():
         raise DataError("The family binomial needs an outcome of 0 and 1; use gaussian for a score or a share.")
-    case = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
-    if case.shape != (n,) or not np.isfinite(case).all() or (case < 0).any():
-        raise DataError(f"weights must be {n} finite numbers, none negative; got shape {case.shape}.")
+    case = case_weights(weights, n)
     if designs is None:
         return _Rows(outcome, arm, matrix, None, case)
     pair = as_covariates(designs[0], n), as_covariates(designs[1], n)
