@@ -4,7 +4,8 @@ By one score both peers are exact greedy matching, the largest first: one looks 
 scikit-learn's neighbours for ever more candidates until one of them is free. By Mahalanobis distance the peer makes
 SciPy's matrix of all distances and crosses out columns. With a caliper R's MatchIt is timed as well, where it is
 installed (Debian: `r-cran-matchit`); its answer is not compared, since that version lets pairs through that lie outside
-the caliper.
+the caliper. Optimal matching by one score is set against SciPy's assignment problem
+on the matrix of all distances.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 from statistics import median
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
@@ -22,6 +24,7 @@ from benchmarks.r import R, there, versions
 from benchmarks.timing import exponent, heading, versus
 from clinops.stats.mahalanobis import match_mahalanobis
 from clinops.stats.matching import match
+from clinops.stats.optimal import optimal_match
 
 CALIPER = 0.2
 
@@ -127,6 +130,23 @@ def mahalanobis(few: int, many: int, columns: int, rounds: int) -> None:
     versus(what, few + many, ours, partial(matrix, X, treated), "SciPy, every distance", rounds)
 
 
+def optimal(few: int, many: int, rounds: int) -> None:
+    """Check that the line costs what the assignment problem costs, then time both."""
+    rng = np.random.default_rng(4)
+    treated = np.arange(few + many) < few
+    value = rng.normal(size=few + many) + treated
+
+    def ours() -> float:
+        return float(optimal_match(value, treated, caliper=None).distance.sum())
+
+    def peer() -> float:
+        far = cdist(value[treated][:, None], value[~treated][:, None])
+        return float(far[linear_sum_assignment(far)].sum())
+
+    np.testing.assert_allclose(ours(), peer())
+    versus(f"Optimal 1:1 of {few:,} treated", few + many, ours, peer, "SciPy linear_sum_assignment", rounds)
+
+
 def main() -> None:
     """Run every size."""
     heading("numpy", "scikit-learn", more=versions("MatchIt") if there("MatchIt") else "")
@@ -134,6 +154,8 @@ def main() -> None:
         one_size(few, many, rounds)
     within_caliper(((3_000, 30_000), (10_000, 100_000), (30_000, 300_000)), timed=(10_000, 100_000))
     mahalanobis(1_000, 10_000, 8, 5)
+    optimal(1_000, 10_000, 3)
+    optimal(2_000, 20_000, 1)
 
 
 if __name__ == "__main__":

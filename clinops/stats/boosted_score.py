@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from clinops.errors import DataError, DefinitionError
+from clinops.errors import DefinitionError
 from clinops.stats.cross_fitting import fold_ids, out_of_fold
+from clinops.stats.glm import Floats
 from clinops.stats.learners import boosting_learner
-from clinops.stats.propensity import PropensityFit, as_covariates, as_treated, both_arms, extremes_note
+from clinops.stats.propensity import (
+    PropensityFit,
+    as_covariates,
+    as_treated,
+    both_arms,
+    case_weights,
+    extremes_note,
+)
 
 _NEAREST = 1e-12  # to 0 or 1: a logit stays finite
 
@@ -54,9 +62,7 @@ def boosted_propensity(
     """
     arm = as_treated(treated)
     matrix, n = as_covariates(X, len(arm)), len(arm)
-    case = np.ones(n) if weights is None else np.asarray(weights, dtype=float)
-    if case.shape != (n,) or not np.isfinite(case).all() or (case < 0).any():
-        raise DataError(f"weights must be {n} finite numbers, none negative; got shape {case.shape}.")
+    case = case_weights(weights, n)
     both_arms(arm, case)
     if repeats < 1 or int(repeats) != repeats:
         raise DefinitionError(f"repeats is {repeats!r}; it must be a whole number, at least 1.")
@@ -69,20 +75,19 @@ def boosted_propensity(
         for left_out in range(folds if folds > 1 else 0):
             both_arms(arm, np.where(fold == left_out, 0.0, case), f" outside fold {left_out}")
         total += out_of_fold(learner, matrix, arm.astype(float), case, fold)
-    score = np.clip(total / repeats, _NEAREST, 1 - _NEAREST)
+    return _as_fit(np.clip(total / repeats, _NEAREST, 1 - _NEAREST), arm, case, folds)
+
+
+def _as_fit(score: Floats, arm: NDArray[np.bool_], case: Floats, folds: int) -> PropensityFit:
     how = f"out of {folds} folds" if folds > 1 else "on the rows it learned from"
-    seen = (
-        ""
-        if folds > 1
-        else "Scores are of rows that the trees learned from: the arms look further apart than they are."
-    )
+    seen = "Scores are of rows that the trees learned from: the arms look further apart than they are."
     return PropensityFit(
         coef=np.zeros(0),
         score=score,
         logit=np.log(score / (1 - score)),
         treated=arm,
         weights=case,
-        design=np.zeros((n, 0)),
+        design=np.zeros((len(arm), 0)),
         columns=np.zeros(0, np.int64),
         bread=None,
         penalty=f"gradient boosting, {how}",

@@ -8,7 +8,7 @@ regression on treatment alone then estimates what each history would bring.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -147,36 +147,13 @@ def longitudinal_weights(
     past = as_covariates(history, n)
     top = None if numerator is None else as_covariates(numerator, n)
     treatment, models = _factor("treatment", arm, past, top, could, code, order)
-    censoring, still = np.ones(n), ~lost
+    censoring = np.ones(n)
     if lost.any():
         past = past if censoring_history is None else as_covariates(censoring_history, n)
         top = top if censoring_numerator is None else as_covariates(censoring_numerator, n)
         censoring, more = _factor("censoring", lost, past, top, np.ones(n, bool), code, order)
         models += more
-    raw = np.where(still, treatment * censoring, 0.0)
-    weights, bounds, moved = _truncated(raw, truncate)
-    if moved.any():
-        models = tuple(
-            Nuisance(each.name, each.fit, each.rows, np.where(moved[:, None], 0.0, each.slope)) for each in models
-        )
-    periods, at = np.unique(when, return_inverse=True)
-    by_period = [weights[(at == t) & (weights > 0)] for t in range(len(periods))]
-    notes = [f"{each.name}: {each.fit.note}" for each in models if each.fit.note]
-    return LongWeights(
-        weights=weights,
-        treatment=treatment,
-        censoring=censoring,
-        person=code,
-        periods=periods,
-        mean=np.array([w.mean() if len(w) else np.nan for w in by_period]),
-        largest=np.array([w.max() if len(w) else np.nan for w in by_period]),
-        ess=np.array([effective_sample_size(w) for w in by_period]),
-        bounds=bounds,
-        n_truncated=int(moved.sum()),
-        stabilised=numerator is not None,
-        models=models,
-        note=" ".join(notes),
-    )
+    return _summarised(treatment, censoring, ~lost, code, when, models, numerator is not None, truncate)
 
 
 def marginal_structural_model(
@@ -300,6 +277,39 @@ def _running(values: Floats, code: Ints, order: Ints) -> Floats:
     found = np.empty_like(values)
     found[order] = running - before
     return found
+
+
+def _summarised(
+    treatment: Floats,
+    censoring: Floats,
+    still: NDArray[np.bool_],
+    code: Ints,
+    when: NDArray[np.generic],
+    models: tuple[Nuisance, ...],
+    stabilised: bool,
+    truncate: tuple[float, float] | None,
+) -> LongWeights:
+    """Multiply both factors, truncate, and look at the weights of each period."""
+    weights, bounds, moved = _truncated(np.where(still, treatment * censoring, 0.0), truncate)
+    if moved.any():
+        models = tuple(replace(each, slope=np.where(moved[:, None], 0.0, each.slope)) for each in models)
+    periods, at = np.unique(when, return_inverse=True)
+    by_period = [weights[(at == t) & (weights > 0)] for t in range(len(periods))]
+    return LongWeights(
+        weights=weights,
+        treatment=treatment,
+        censoring=censoring,
+        person=code,
+        periods=periods,
+        mean=np.array([w.mean() if len(w) else np.nan for w in by_period]),
+        largest=np.array([w.max() if len(w) else np.nan for w in by_period]),
+        ess=np.array([effective_sample_size(w) for w in by_period]),
+        bounds=bounds,
+        n_truncated=int(moved.sum()),
+        stabilised=stabilised,
+        models=models,
+        note=" ".join(f"{each.name}: {each.fit.note}" for each in models if each.fit.note),
+    )
 
 
 def _truncated(

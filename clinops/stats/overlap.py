@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError
 from clinops.stats.glm import Floats
-from clinops.stats.propensity import as_treated
+from clinops.stats.propensity import as_treated, case_weights
 from clinops.stats.weighting import effective_sample_size
 
 _EQUIPOISE = (0.3, 0.7)
@@ -129,9 +129,7 @@ def positivity(
     positivity. The range can be wide where a single person stretches it; the weights say more.
     """
     p, arm = _scores(score, treated)
-    w = np.ones(len(arm)) if weights is None else np.asarray(weights, dtype=float)
-    if w.shape != arm.shape or not np.isfinite(w).all() or (w < 0).any():
-        raise DataError(f"weights must be {len(arm)} finite numbers, none negative; got shape {w.shape}.")
+    w = case_weights(weights, len(arm))
     if not 0 < edge < 0.5:
         raise DefinitionError(f"edge is {edge!r}; it must lie between 0 and 0.5, such as 0.01.")
     both = bool(arm.any() and (~arm).any())

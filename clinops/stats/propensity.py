@@ -101,10 +101,8 @@ def propensity(
     standardised columns.
     """
     arm = as_treated(treated)
-    design = np.asarray(X, dtype=float)
-    if design.ndim != 2 or len(design) != len(arm):
-        raise DataError(f"X has shape {design.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
-    case = np.ones(len(arm)) if weights is None else np.asarray(weights, dtype=float)
+    design = as_covariates(X, len(arm))
+    case = case_weights(weights, len(arm))
     both_arms(arm, case)
     if penalty is None:
         return _plain(design, arm, case)
@@ -154,7 +152,6 @@ def both_arms(arm: NDArray[np.bool_], case: Floats, where: str = "") -> None:
 def _plain(X: Floats, arm: NDArray[np.bool_], case: Floats) -> PropensityFit:
     design, outcome = np.empty((len(arm), X.shape[1] + 1)), arm.astype(float)
     design[:, 0], design[:, 1:] = 1.0, X
-    case = _case_weights(case, design)
     found = solve_glm(design, outcome, family_named("binomial"), case, np.zeros(len(arm)))
     keep = found.kept
     notes = []
@@ -189,19 +186,15 @@ def _plain(X: Floats, arm: NDArray[np.bool_], case: Floats) -> PropensityFit:
     )
 
 
-def _case_weights(case: Floats, design: Floats) -> Floats:
-    if case.shape != (len(design),) or not np.isfinite(case).all() or (case < 0).any():
-        raise DataError(f"weights must be {len(design)} finite numbers, none negative; got shape {case.shape}.")
-    missing = np.flatnonzero(~np.isfinite(design).all(axis=0)) - 1
-    if missing.size:
-        raise DataError(f"column(s) {missing.tolist()} of X hold missing or infinite values; impute or set rows aside.")
+def case_weights(weights: ArrayLike | None, rows: int) -> Floats:
+    """(rows,) weights, all 1 by default; a DataError where they are not finite numbers of 0 or more."""
+    case = np.ones(rows) if weights is None else np.asarray(weights, dtype=float)
+    if case.shape != (rows,) or not np.isfinite(case).all() or (case < 0).any():
+        raise DataError(f"weights must be {rows} finite numbers, none negative; got shape {case.shape}.")
     return case
 
 
 def _penalised(X: Floats, arm: NDArray[np.bool_], case: Floats, penalty: str, strength: float) -> PropensityFit:
-    if not np.isfinite(X).all():
-        columns = np.flatnonzero(~np.isfinite(X).all(axis=0)).tolist()
-        raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
     centre = case @ X / case.sum()
     standard = np.empty((len(arm), X.shape[1] + 1))
     standard[:, 0] = 1.0
