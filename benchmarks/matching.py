@@ -2,7 +2,8 @@
 
 By one score both peers are exact greedy matching, the largest first: one looks at every free comparator, the other asks
 scikit-learn's neighbours for ever more candidates until one of them is free. By Mahalanobis distance the peer makes
-SciPy's matrix of all distances and crosses out columns.
+SciPy's matrix of all distances and crosses out columns. Optimal matching by one score is set against SciPy's assignment
+problem on the matrix of all distances.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.timing import heading, versus
 from clinops.stats.mahalanobis import match_mahalanobis
 from clinops.stats.matching import match
+from clinops.stats.optimal import optimal_match
 
 
 def scores(treated: int, comparators: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,12 +97,31 @@ def mahalanobis(few: int, many: int, columns: int, rounds: int) -> None:
     versus(what, few + many, ours, partial(matrix, X, treated), "SciPy, every distance", rounds)
 
 
+def optimal(few: int, many: int, rounds: int) -> None:
+    """Check that the line costs what the assignment problem costs, then time both."""
+    rng = np.random.default_rng(4)
+    treated = np.arange(few + many) < few
+    value = rng.normal(size=few + many) + treated
+
+    def ours() -> float:
+        return float(optimal_match(value, treated, caliper=None).distance.sum())
+
+    def peer() -> float:
+        far = cdist(value[treated][:, None], value[~treated][:, None])
+        return float(far[linear_sum_assignment(far)].sum())
+
+    np.testing.assert_allclose(ours(), peer())
+    versus(f"Optimal 1:1 of {few:,} treated", few + many, ours, peer, "SciPy linear_sum_assignment", rounds)
+
+
 def main() -> None:
     """Run every size."""
     heading("numpy", "scikit-learn")
     for few, many, rounds in ((1_000, 10_000, 5), (3_000, 30_000, 3), (10_000, 100_000, 1)):
         one_size(few, many, rounds)
     mahalanobis(1_000, 10_000, 8, 5)
+    optimal(1_000, 10_000, 3)
+    optimal(2_000, 20_000, 1)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def _mean_effects(data: Dataset, measure: Measure, adjusted: Adjusted, months: F
 
     made: dict[tuple[float, str | None], ArmValues] = {}
     left = int((~np.isfinite(data.column(measure)) & (adjusted.weights > 0)).sum())
-    rows = []
+    rows: list[Row] = []
     for scale in SCALES[measure.measure]:
         key = (scale.per, scale.denominator)
         if key not in made:

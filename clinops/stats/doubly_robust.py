@@ -68,7 +68,7 @@ class _Choices:
     repeats: int
     seed: int | None
     combine: str
-    bounds: tuple[float, float]
+    bounds: tuple[float, float] | None
     cluster: ArrayLike | None
     scale: str
     conf_level: float
@@ -88,7 +88,7 @@ def doubly_robust(
     repeats: int = 1,
     combine: str = "median",
     seed: int | None = None,
-    bounds: tuple[float, float] = (0.01, 0.99),
+    bounds: tuple[float, float] | None = None,
     weights: ArrayLike | None = None,
     cluster: ArrayLike | None = None,
     scale: str = "difference",
@@ -107,7 +107,8 @@ def doubly_robust(
     folds : 1 uses every row for both; more predict each fold from models of the others. Clusters stay together.
     repeats : how often people are dealt out anew; combine : "median" or "mean" of these answers.
     seed : of the splits, needed when folds > 1.
-    bounds : scores are pulled in to these, and counted.
+    bounds : scores are pulled in to these, and counted; for the ATT only to the upper one, since a low score weighs
+        little there. None: b and 1 - b, b = 5 / (sqrt(n) log n), at most 0.05 (Gruber and others 2022).
     weights : (n,) case weights >= 0. cluster : (n,) ids of independent units. scale, conf_level : as `weighted_effect`.
 
     Raises
@@ -144,7 +145,7 @@ def tmle(
     repeats: int = 1,
     combine: str = "median",
     seed: int | None = None,
-    bounds: tuple[float, float] = (0.01, 0.99),
+    bounds: tuple[float, float] | None = None,
     weights: ArrayLike | None = None,
     cluster: ArrayLike | None = None,
     scale: str = "difference",
@@ -211,7 +212,7 @@ def _choices(
     repeats: int,
     seed: int | None,
     combine: str,
-    bounds: tuple[float, float],
+    bounds: tuple[float, float] | None,
     cluster: ArrayLike | None,
     scale: str,
     conf_level: float,
@@ -224,12 +225,19 @@ def _choices(
         raise DefinitionError(unknown("combination of splits", combine, COMBINATIONS))
     if repeats < 1 or int(repeats) != repeats or (repeats > 1 and folds == 1):
         raise DefinitionError(f"repeats is {repeats!r} with {folds} fold(s); it is 1, or whole and with folds above 1.")
-    if not 0 < bounds[0] < bounds[1] < 1:
+    if bounds is not None and not 0 < bounds[0] < bounds[1] < 1:
         raise DefinitionError(f"bounds is {bounds}; it must be two probabilities within 0..1 such as (0.01, 0.99).")
     return _Choices(
         family, key, outcome or glm_learner(family), score or logistic_learner(), folds, repeats, seed, combine, bounds,
         cluster, scale, conf_level,
     )  # fmt: skip
+
+
+def _bounds(chosen: _Choices, n: int) -> tuple[float, float]:
+    """Return the scores between which all are held."""
+    edge = min(0.05, 5 / (np.sqrt(n) * np.log(n))) if n > 1 else 0.05
+    low, high = chosen.bounds or (edge, 1 - edge)
+    return (low if chosen.estimand == "ate" else 0.0), high
 
 
 _Method = Callable[[_Rows, Nuisances, _Choices], tuple[ArmValues, Floats, Floats]]
@@ -238,16 +246,17 @@ _Method = Callable[[_Rows, Nuisances, _Choices], tuple[ArmValues, Floats, Floats
 def _estimate(method: _Method, rows: _Rows, chosen: _Choices) -> DoublyRobust:
     """Learn, estimate and compare, once for each split."""
     made, effects = [], []
+    bounds = _bounds(chosen, int((rows.weights > 0).sum()))
     for split in range(chosen.repeats):
         seed = None if chosen.seed is None else chosen.seed + split
         fold = fold_ids(rows.treated, chosen.folds, seed, cluster=chosen.cluster)
         known = nuisances(
-            rows.y, rows.treated, rows.X, rows.designs, rows.weights, fold, chosen.outcome, chosen.score, chosen.bounds
+            rows.y, rows.treated, rows.X, rows.designs, rows.weights, fold, chosen.outcome, chosen.score, bounds
         )
         arms, mean, step = method(rows, known, chosen)
         how = "models taken as known" if chosen.folds == 1 else f"cross-fitted in {chosen.folds} folds"
-        note = f"{known.n_bounded} scores were pulled in to {chosen.bounds}." if known.n_bounded else ""
-        arms = replace(arms, se_kind=f"influence function, {how}", note=note)
+        note = f"{known.n_bounded} scores were pulled in to {bounds[0]:.3g} and {bounds[1]:.3g}."
+        arms = replace(arms, se_kind=f"influence function, {how}", note=note if known.n_bounded else "")
         effects.append(contrast(arms, chosen.scale, cluster=chosen.cluster, conf_level=chosen.conf_level)[0])
         made.append((known, mean, step, arms))
     known, mean, step, arms = made[0]

@@ -81,8 +81,9 @@ def match(
     Among all free comparators the nearest is taken, the caliper included; of comparators with an equal value
     the one closest to the treated in a stable sort by (distance, row); of one below and one above at the
     same distance, the one below. Source: Rosenbaum and Rubin 1985; Austin 2011 (0.2 SD of the logit).
-    Checked pair for pair against MatchIt 4.7.1, method = "nearest". Not covered: optimal, full, genetic and
-    cardinality matching. By several covariates at once: `match_mahalanobis`; by equality: `exact_match`.
+    Checked pair for pair against MatchIt 4.7.1, method = "nearest". Least total distance:
+    `optimal_match`, `full_match`; several covariates at once: `match_mahalanobis`; equality: `exact_match`. Not
+    covered: genetic and cardinality matching.
     """
     value, arm = np.asarray(distance, dtype=float), as_treated(treated)
     check_choices(value, arm, ratio, caliper, order, seed)

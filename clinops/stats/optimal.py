@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -39,9 +41,10 @@ def optimal_match(
     -----
     On a line no two pairs of an optimal match need cross, so that the treated and the comparators, both sorted, are
     gone through once: f(i, j), the best for the first i and j of them, is the least of f(i - 1, j) with i unmatched,
-    f(i, j - 1), and f(i - 1, j - 1) + |x_i - y_j|. Time and memory (two bits a cell) grow with k treated x
-    comparators of a stratum; exact strata make both smaller. Within a caliper too: uncrossing two pairs makes neither
-    the sum nor the longer of their distances larger. Source: Rosenbaum 1989; Hansen and Klopfer 2006.
+    f(i, j - 1), and f(i - 1, j - 1) + |x_i - y_j|. Within a caliper too: uncrossing two pairs makes neither the sum
+    nor the longer of their distances larger. Time and memory (two bits a pair) grow with k times the pairs within the
+    caliper, or within as many comparators either side as there are mates to give out. Source: Rosenbaum 1989; Hansen
+    and Klopfer 2006.
     """
     value, arm = np.asarray(distance, dtype=float), as_treated(treated)
     check_choices(value, arm, ratio, caliper, "data", None)
@@ -124,42 +127,58 @@ def _assembled(
     return assemble(arm, pairs, [far[o] for far, o in zip(apart, order, strict=True)], limit, False)
 
 
+@dataclass(frozen=True)
+class _Row:
+    """The cells of one treated, `first` to `last`: whether matched there, and whether no better than the one before."""
+
+    first: int
+    last: int
+    matched: NDArray[np.uint8]
+    inherited: NDArray[np.uint8]
+
+
 def _on_a_line(x: Floats, y: Floats, ratio: int, limit: float) -> tuple[Ints, Ints]:
     """Pair sorted treated with sorted comparators; return places in both.
 
     A state's worth is a complex number, which numpy orders by its real part first: what went unmatched (a treated
-    without anybody outweighs all further mates that are lacking), then the sum of distances.
+    without anybody outweighs all further mates that are lacking), then the sum of distances. Cell j is the best of
+    the first j comparators. Nobody needs one beyond the caliper, nor beyond as many as there are mates to give out.
     """
-    copies, cells = len(x) * ratio, len(y) + 1
-    best = np.zeros(cells, complex)
-    matched, inherited = (np.empty((copies, (cells + 7) // 8), np.uint8) for _ in range(2))
-    for i, mine in enumerate(x):
-        far = np.abs(y - mine)
+    copies = len(x) * ratio
+    place = np.searchsorted(y, x)
+    low = np.maximum(np.maximum(np.searchsorted(y, x - limit) - 1, place - copies), 0)
+    high = np.minimum(np.minimum(np.searchsorted(y, x + limit, "right") + 1, place + copies), len(y))
+    best, known, rows = np.zeros(len(y) + 1, complex), 0, []
+    for mine, first, last in zip(x, low.tolist(), high.tolist(), strict=True):
+        best[known + 1 : last + 1] = best[known]  # nothing was within reach there yet
+        known = last
+        far = np.abs(y[first:last] - mine)
         cost = np.where(far <= limit, far * 1j, np.inf)
         for copy in range(ratio):
-            at = i * ratio + copy
-            fresh = best + float(1 if copy else copies + 1)
-            pairing = best[:-1] + cost
-            took = np.zeros(cells, bool)
+            fresh = best[first : last + 1] + float(1 if copy else copies + 1)
+            pairing = best[first:last] + cost
+            took, same = (np.zeros(len(fresh), bool) for _ in range(2))
             np.less(pairing, fresh[1:], out=took[1:])
             fresh[1:][took[1:]] = pairing[took[1:]]
-            best = np.minimum.accumulate(fresh)
-            same = np.zeros(cells, bool)
-            np.equal(best[1:], best[:-1], out=same[1:])
-            matched[at], inherited[at] = np.packbits(took), np.packbits(same)
-    return _traced(matched, inherited, cells, ratio)
+            now = np.minimum.accumulate(fresh)
+            np.equal(now[1:], now[:-1], out=same[1:])
+            best[first : last + 1] = now
+            rows.append(_Row(first, last, np.packbits(took), np.packbits(same)))
+    return _traced(rows, len(y), ratio)
 
 
-def _traced(matched: NDArray[np.uint8], inherited: NDArray[np.uint8], cells: int, ratio: int) -> tuple[Ints, Ints]:
+def _traced(rows: list[_Row], cells: int, ratio: int) -> tuple[Ints, Ints]:
     """Walk back from the last cell along the choices that were made."""
-    takers, taken, j = [], [], cells - 1
-    for at in range(len(matched) - 1, -1, -1):
-        same = np.unpackbits(inherited[at], count=j + 1)
-        j = int(np.flatnonzero(same == 0)[-1])  # the first cell is nobody's heir
-        if matched[at, j >> 3] >> (7 - (j & 7)) & 1:
-            j -= 1
+    takers, taken, cell = [], [], cells
+    for at in range(len(rows) - 1, -1, -1):
+        row = rows[at]
+        inside = min(cell, row.last) - row.first
+        own = np.flatnonzero(np.unpackbits(row.inherited, count=inside + 1) == 0)[-1]  # the first is nobody's heir
+        cell = int(own) + row.first
+        if row.matched[own >> 3] >> (7 - (own & 7)) & 1:
+            cell -= 1
             takers.append(at // ratio)
-            taken.append(j)
+            taken.append(cell)
     return np.array(takers[::-1], np.int64), np.array(taken[::-1], np.int64)
 
 

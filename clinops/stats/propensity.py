@@ -202,16 +202,21 @@ def _penalised(X: Floats, arm: NDArray[np.bool_], case: Floats, penalty: str, st
     if not np.isfinite(X).all():
         columns = np.flatnonzero(~np.isfinite(X).all(axis=0)).tolist()
         raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
-    centre = np.average(X, axis=0, weights=case)
-    spread = np.sqrt(np.average((X - centre) ** 2, axis=0, weights=case))
+    centre = case @ X / case.sum()
+    standard = np.empty((len(arm), X.shape[1] + 1))
+    standard[:, 0] = 1.0
+    np.subtract(X, centre, out=standard[:, 1:])
+    spread = np.sqrt(np.einsum("i,ij,ij->j", case, standard[:, 1:], standard[:, 1:]) / case.sum())
     varies = spread > 1e-12 * np.maximum(1.0, np.abs(centre))
-    standard = np.column_stack([np.ones(len(arm)), (X[:, varies] - centre[varies]) / spread[varies]])
+    standard[:, 1:] /= np.where(varies, spread, 1.0)
+    kept = np.concatenate([[0], 1 + np.flatnonzero(varies)]).astype(np.int64)
+    standard = standard if varies.all() else standard[:, kept]
     beta, converged = _proximal_newton(standard, arm.astype(float), case, penalty, strength)
     coef = np.full(X.shape[1] + 1, np.nan)
     coef[1:][varies] = beta[1:] / spread[varies]
     coef[0] = beta[0] - coef[1:][varies] @ centre[varies]
     logit = standard @ beta
-    kept = np.concatenate([[0], 1 + np.flatnonzero(varies)]).astype(np.int64)
+    del standard  # as large as the covariates themselves
     constant = np.flatnonzero(~varies).tolist()
     notes = [f"Covariate(s) {constant} are constant and were left out." if constant else ""]
     notes.append("" if converged else f"The penalised fit stopped after {_ROUNDS} rounds short of its tolerance.")
@@ -222,7 +227,7 @@ def _penalised(X: Floats, arm: NDArray[np.bool_], case: Floats, penalty: str, st
         logit=logit,
         treated=arm,
         weights=case,
-        design=np.column_stack([np.ones(len(arm)), X])[:, kept],
+        design=np.column_stack([np.ones(len(arm)), X if varies.all() else X[:, varies]]),
         columns=kept,
         bread=None,
         penalty=f"{penalty} (strength {strength:g})",

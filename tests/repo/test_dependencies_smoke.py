@@ -21,7 +21,11 @@ import pytest
 
 from tests.repo.files import ROOT, imported, modules
 
-BROUGHT_BY = {"jupyter_client": ("ipykernel", "nbclient"), "markupsafe": ("jinja2",), "threadpoolctl": ("scikit-learn",)}
+BROUGHT_BY = {
+    "jupyter_client": ("ipykernel", "nbclient"),
+    "markupsafe": ("jinja2",),
+    "threadpoolctl": ("scikit-learn",),
+}
 """Imported though not declared, because those that we declare cannot work without it."""
 
 BIG_ID = 2**53 + 1

@@ -7,6 +7,8 @@ import pytest
 
 from clinops.errors import DefinitionError
 from clinops.stats.calibration import calibrate
+from clinops.stats.entropy import entropy_balance
+from clinops.stats.entropy_effects import balanced_effect
 from clinops.stats.weighted_effects import weighted_effect
 from tests.stats.causal_data import lalonde
 from tests.support import assert_close, oracle
@@ -66,6 +68,17 @@ def _slope(at: np.ndarray, estimand: str, case: np.ndarray) -> np.ndarray:
     steps = 1e-6 * np.eye(len(at))
     columns = [equations(at + s, estimand, case) - equations(at - s, estimand, case) for s in steps]
     return np.column_stack([column.sum(axis=0) for column in columns]) / 2e-6
+
+
+@pytest.mark.parametrize("estimand", ["att", "atc", "ate"])
+def test_the_error_is_that_of_the_closed_form(estimand: str) -> None:
+    made = calibrate(DATA.X, DATA.treated, estimand=estimand)
+    effect = weighted_effect(DATA.outcome, DATA.treated, made.weights, propensity=made.fit)
+    closed = balanced_effect(
+        DATA.outcome, DATA.treated, DATA.X, entropy_balance(DATA.X, DATA.treated, estimand=estimand)
+    )
+    assert_close(effect.estimate, closed.estimate, 1e-8)
+    assert_close(effect.std_error, closed.std_error, 1e-8)
 
 
 def test_equations_sum_to_zero_and_a_redundant_column_changes_nothing() -> None:

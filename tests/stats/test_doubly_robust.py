@@ -226,9 +226,28 @@ def test_no_events_in_an_arm_and_no_variation(estimator: Estimator) -> None:
 
 def test_scores_at_the_edge_are_pulled_in_and_counted() -> None:
     x, treated, y, _ = simulated(300, 9)
-    made = doubly_robust(y, treated, x, bounds=(0.2, 0.5))
-    assert made.n_bounded > 0 and f"{made.n_bounded} scores were pulled in" in made.effect.note
+    made = doubly_robust(y, treated, x, estimand="ate", bounds=(0.2, 0.5))
+    assert made.n_bounded > 0 and f"{made.n_bounded} scores were pulled in to 0.2 and 0.5" in made.effect.note
     assert (made.score.min(), made.score.max()) == (0.2, 0.5)
+    att = doubly_robust(y, treated, x, bounds=(0.2, 0.5))
+    assert att.score.min() < 0.2 and att.score.max() == 0.5 and att.n_bounded < made.n_bounded
+    whole = doubly_robust(
+        y, treated, 4 * x, estimand="ate", score_learner=lambda X, y, w: lambda new: expit(2 * new[:, 0])
+    )
+    edge = min(0.05, 5 / (np.sqrt(300) * np.log(300)))
+    assert_close([whole.score.min(), whole.score.max()], [edge, 1 - edge])
+
+
+def test_a_rare_treatment_keeps_its_low_scores() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(20_000, 1))
+    treated = rng.random(20_000) < expit(-5.5 + x[:, 0])
+    y = x[:, 0] + rng.normal(size=20_000)
+    for estimator in (doubly_robust, tmle):
+        # a wrong outcome model, so that the score alone must hold
+        found = estimator(y, treated, x, outcome_learner=lambda X, y, w: lambda new: np.zeros(len(new)))
+        assert found.n_bounded == 0 and np.median(found.score) < 0.005
+        assert abs(found.effect.estimate) < 3.5 * found.effect.std_error
 
 
 def test_errors() -> None:
