@@ -79,7 +79,7 @@ class Adjusted:
 
     @property
     def known_weights(self) -> bool:
-        """Whether the variance takes the weights as given: crude, matched and penalised scores."""
+        """Whether the variance takes the weights as given: crude, matched, penalised and boosted scores."""
         fit = self.propensity
         return self.adjustment.method != "weight" or fit is None or fit.bread is None
 

@@ -11,6 +11,7 @@ from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import DAYS_A_YEAR, Dataset, Floats
 from clinops.define.adjustment import Adjustment
 from clinops.define.measures import Measure
+from clinops.errors import DataError
 
 if TYPE_CHECKING:
     from clinops.stats.weighted_effects import ArmValues
@@ -140,11 +141,15 @@ def _mean_effects(data: Dataset, measure: Measure, adjusted: Adjusted, months: F
 
     made: dict[tuple[float, str | None], ArmValues] = {}
     left = int((~np.isfinite(data.column(measure)) & (adjusted.weights > 0)).sum())
-    rows = []
+    rows: list[Row] = []
     for scale in SCALES[measure.measure]:
         key = (scale.per, scale.denominator)
         if key not in made:
-            made[key] = _arm_values(data, measure, adjusted, scale, months)
+            try:
+                made[key] = _arm_values(data, measure, adjusted, scale, months)
+            except DataError as problem:  # rows on which a model of the outcome cannot be fitted
+                rows.append({"scale": scale.name, "unit": scale.unit, "estimate": None, "note": str(problem)})
+                continue
         effect = contrast(made[key], scale.contrast, cluster=adjusted.clusters, conf_level=LEVEL)[0]
         left_out = "rows without a value were left out" if left else ""  # n says how many are in
         note = "; ".join(part for part in (effect.note, left_out) if part)

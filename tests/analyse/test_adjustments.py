@@ -309,6 +309,13 @@ def test_no_overlap_leaves_no_doubly_robust_effect() -> None:
         adjust(data, number, co.doubly_robust("att"))
 
 
+def test_rows_too_few_to_be_dealt_out_are_a_row_with_a_reason() -> None:
+    data = dataset(arms(4, 4), {"x": [1.0, 2, 3, 4, 1.5, 2.5, 3.5, 1]}, {VALUE: (np.arange(8.0), 365)})
+    number = (co.value(co.events("measurement"), co.before(365), name="x"),)
+    row = rows(data, VALUE, adjust(data, number, co.doubly_robust("att", folds=9)))["mean difference"]
+    assert row["estimate"] is None and "8 rows cannot be dealt out to 9 folds" in row["note"]
+
+
 def test_models_respect_clusters() -> None:
     data = lalonde(site=[i % 30 for i in range(614)])
     for how in (co.standardise("att"), co.doubly_robust("att"), co.doubly_robust("att", folds=3)):

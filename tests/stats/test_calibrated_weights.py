@@ -109,3 +109,17 @@ def test_no_weights_and_the_column_that_is_beyond_reach() -> None:
 def test_what_cannot_be_asked_for(given: dict[str, str], said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         calibrate(X, ARM, **given)
+
+
+def test_the_error_is_that_of_the_closed_form() -> None:
+    """ATT: comparators bring w (y - m - b'(x - t)), the exposed y - m1 - b'(x - t), b the slope under the weights."""
+    made = calibrate(DATA.X, DATA.treated)
+    effect = weighted_effect(DATA.outcome, DATA.treated, made.weights, propensity=made.fit)
+    w, t, y = made.weights.weights, DATA.treated.astype(bool), DATA.outcome
+    x = DATA.X - DATA.X[t].mean(axis=0)
+    mean = float(np.average(y[~t], weights=w[~t]))
+    z = np.column_stack([np.ones((~t).sum()), x[~t]])
+    b = np.linalg.lstsq(z * np.sqrt(w[~t])[:, None], (y[~t]) * np.sqrt(w[~t]), rcond=None)[0][1:]
+    exposed = (y[t] - y[t].mean() - x[t] @ b) / t.sum()
+    others = w[~t] * (y[~t] - mean - x[~t] @ b) / w[~t].sum()
+    assert_close(effect.std_error, np.sqrt((exposed**2).sum() + (others**2).sum()), 1e-6)

@@ -49,7 +49,9 @@ def effects_table(estimates: pd.DataFrame, protocol: Protocol) -> Result:
         f"Adjusted: {label}. Differences and ratios compare {protocol.exposed.name} with {protocol.comparator.name}.",
         "Persons, events and person-years are as observed, without weights; values are "
         + ("weighted." if protocol.adjust.needs_weights else "means predicted for the same persons."),
-        "Ratio: of hazards for a time to the first event, of rates for counts, of means for costs and days.",
+        "Ratio: of hazards for a time to the first event, of rates for counts, of means for costs and days."
+        if protocol.adjust.needs_weights
+        else "Ratio: of rates for counts and a time to the first event, of means for costs and days.",
     ]
     return Result(
         "effects",

@@ -88,13 +88,14 @@ def positivity_check(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> C
         Column("outside", "Beyond the other arm's scores", "count", "n"),
         Column("share_outside", "Their weight", "fraction", of=("outside", "weighted"), missing="–"),
     )  # fmt: skip
-    passed, worst, top = _judged(frame), _most(frame["share_outside"]), _most(frame["share_largest"])
+    passed = None if adjusted.score is None else _judged(frame)
+    worst, top = _most(frame["share_outside"]), _most(frame["share_largest"])
     cut = "" if adjusted.adjustment.truncate is None else f" n = {moved} weights were truncated."
     return Check(
         "check_positivity", "Does the weight lie where both arms have persons?", frame, columns,
         (f"Effective: Kish's effective sample size under {adjusted.label}.{cut}",),
-        f"{100 * worst:.1f}% of an arm's weight lies beyond the other arm's scores; one person carries at most "
-        f"{100 * top:.1f}% of an arm.",
+        f"{100 * worst:.1f}% of an arm's weight lies beyond the other arm's scores. One person carries at most "
+        f"{100 * top:.2f}% of an arm.",
         observed=worst, threshold=OUTSIDE, passed=passed,
         why="Beyond the other arm's scores there is nobody to compare with, and a person with a large weight speaks "
         "for many: the estimate is then a guess of the model, or an anecdote.",
