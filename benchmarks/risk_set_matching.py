@@ -76,7 +76,9 @@ def main() -> None:
                 cpu.append(time.process_time() - own)
             took[cases + dates] = median(cpu[1:])
             what = f"1:{ratio} of {cases:,} exposed by day, caliper, persons once ({len(found.pairs):,} pairs)"
-            print(f"| {what} | {cases + dates:,} | {median(wall[1:]):.4f} | {median(cpu[1:]):.4f} | | CPU |", flush=True)
+            print(
+                f"| {what} | {cases + dates:,} | {median(wall[1:]):.4f} | {median(cpu[1:]):.4f} | | CPU |", flush=True
+            )
             if cases == 10_000:
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         exponent(f"1:{ratio} by day", took)

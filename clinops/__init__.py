@@ -75,6 +75,6 @@ __all__ = [
     "events", "every", "first", "first_eligible", "first_ever", "follow_up", "has", "hazard_ratios",
     "index_date", "index_period", "journey", "lacks", "ledger",
     "ledger_rules", "match", "observed", "outcome", "prices", "profile", "programme", "protocol", "quality", "race",
-    "random_visit", "readmissions", "risk_set", "rolling",
-    "sensitivity", "sequential", "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
+    "random_visit", "readmissions", "risk_set", "rolling", "sensitivity", "sequential",
+    "sex", "sex_is", "subgroup", "survival", "table_one", "time_to", "trial", "value", "weight",
 ]  # fmt: skip

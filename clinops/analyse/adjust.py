@@ -25,6 +25,9 @@ ESTIMANDS = {
     "overlap": "average effect in the overlap population",
 }
 
+USED_UP = 1 / 3
+"""Share of the comparator's persons from which serving once is said to choose among them (docs/comparators.md)."""
+
 
 @dataclass(frozen=True)
 class Adjusted:
@@ -176,6 +179,7 @@ def _matched(
         fit.logit, fit.treated, ratio=adjustment.ratio, caliper=adjustment.caliper, exact=exact,
         replace=adjustment.replacement, seed=seed, person=data.person if _repeated(data.person) else None,
     )  # fmt: skip
+    notes = (*notes, *_used_up(data, pairs.weights, adjustment.replacement))
     share = float(pairs.share_unmatched)
     estimand = "average effect in the matched treated (exposed who found a match)" if share > 0 else ESTIMANDS["att"]
     if share > 0:
@@ -184,6 +188,18 @@ def _matched(
     return Adjusted(
         adjustment, pairs.weights, cluster, label, fit, design, None, pairs.set_id, estimand, share, notes, crossed
     )  # fmt: skip
+
+
+def _used_up(data: Dataset, weights: Floats, replacement: bool) -> tuple[str, ...]:
+    """Say when so many of the persons who wait serve that who they are depends on how often they could have."""
+    waiting = data.person[~data.exposed]
+    there, used = len(np.unique(waiting)), len(np.unique(data.person[~data.exposed & (weights > 0)]))
+    if replacement or there == len(waiting) or used < USED_UP * there:
+        return ()
+    return (
+        f"{100 * used / there:.0f} % of the persons of the comparator serve, each once: those with many dates (often "
+        "the sicker) weigh less than their dates would. Use replacement=True or weights, or see the balance.",
+    )
 
 
 def _repeated(ids: NDArray[np.int64]) -> bool:

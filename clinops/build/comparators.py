@@ -262,7 +262,9 @@ def _thresholds(wanted: Ints, sizes: Ints, margin: float) -> Ints:
 
 def _smallest(marked: ir.Table) -> ir.Table:
     """Of each day the rows with the smallest draws (`drawn`), as many as are `wanted`."""
-    ranked = marked.mutate(rank=ibis.row_number().over(group_by="index_date", order_by=[marked.drawn, marked.person_id]))
+    ranked = marked.mutate(
+        rank=ibis.row_number().over(group_by="index_date", order_by=[marked.drawn, marked.person_id])
+    )
     return ranked.filter(ranked["rank"] < ranked.wanted).select("person_id", "index_date")
 
 

@@ -91,8 +91,9 @@ def match(
     the one closest to the treated in a stable sort by (distance, row); of one below and one above at the
     same distance, the one below. Source: Rosenbaum and Rubin 1985; Austin 2011 (0.2 SD of the logit).
     With persons, those already taken and the treated person's own rows are passed over. Checked pair for pair
-    against MatchIt 4.7.1, method = "nearest", and with persons against looking at every row. Not covered: optimal, full, genetic and
-    cardinality matching. By several covariates at once: `match_mahalanobis`; by equality: `exact_match`.
+    against MatchIt 4.7.1, method = "nearest", and with persons against looking at every row. Not covered: optimal,
+    full, genetic and cardinality matching. By several covariates at once: `match_mahalanobis`; by equality:
+    `exact_match`.
     """
     value, arm = np.asarray(distance, dtype=float), as_treated(treated)
     check_choices(value, arm, ratio, caliper, order, seed)

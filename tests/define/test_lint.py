@@ -65,11 +65,14 @@ def single_use(**parts: Any) -> Protocol:
 waiting_days = co.days(None, 0)
 
 
-def waits(entry: Any, *, enters: Any = None, exit: Any = offer, steps: Any = shared, extra: Any = (), **parts: Any) -> Protocol:
+def waits(
+    entry: Any, *, enters: Any = None, exit: Any = offer, steps: Any = shared, extra: Any = (), **parts: Any
+) -> Protocol:
     """The offered, from the day of their offer, v people who wait, from a day that a rule gives them."""
     return sound(
         exposed=co.cohort("Offered", entry=enters or co.first_eligible(offer), steps=(*steps, *extra)),
-        comparator=co.cohort("Waiting", entry=entry, steps=steps, exit=exit), **parts,
+        comparator=co.cohort("Waiting", entry=entry, steps=steps, exit=exit),
+        **parts,
     )
 
 
@@ -322,7 +325,8 @@ PASSES: list[tuple[str, str, Protocol, Any]] = [
         comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit=(surgery,))),
      None),
     ("totals-of-one-censored-arm", "death ends everybody's", sound(
-        comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit="death")), None),
+        comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit="death")),
+     None),
     ("calendar-time-unadjusted", "exact on the day", waits(
         co.risk_set(offer), covariates=(co.age_at_index(),), adjust=on_the_day), None),
     ("calendar-time-unadjusted", "the period is a covariate", waits(

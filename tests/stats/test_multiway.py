@@ -30,7 +30,9 @@ def test_equals_the_sum_over_pairs_that_share_a_cluster(n: int, seed: int) -> No
     if brute > 1e-12:
         assert np.isclose(found, brute, rtol=1e-10) and note == ""
     elif brute < -1e-12:
-        assert np.isclose(found, max(pairwise(influence, first), pairwise(influence, second))) and "not positive" in note
+        assert (
+            np.isclose(found, max(pairwise(influence, first), pairwise(influence, second))) and "not positive" in note
+        )
 
 
 def test_rows_alike_in_both() -> None:
@@ -74,7 +76,7 @@ def test_nested_clusters_are_the_outer_ones_and_a_single_cluster_has_no_error() 
 
 
 def test_coverage_where_persons_stand_in_several_sets() -> None:
-    """Sets share a day's shock and persons their own level: errors by set alone are too small, by both they are right."""
+    """Sets share a day's shock and persons their own level: errors by set alone are too small, by both right."""
     rng = np.random.default_rng(20)
     persons, sets, worlds, size = 120, 200, 400, 1.959964
     covered = {"both": 0, "set": 0, "joined": 0}
