@@ -29,6 +29,9 @@ ESTIMANDS = {
 CODES = {"overlap": "ato", "matching": "atm"}
 """Estimands that the estimators know by another name."""
 
+USED_UP = 1 / 3
+"""Share of the comparator's persons from which serving once is said to choose among them (docs/comparators.md)."""
+
 
 @dataclass(frozen=True)
 class Adjusted:
@@ -241,6 +244,7 @@ def _matched(
     from clinops.analyse.matched_sets import matched_sets
 
     pairs = matched_sets(data, adjustment, fit, design, seed)
+    notes = (*notes, *_used_up(data, pairs.weights, adjustment.replacement))
     share = float(pairs.share_unmatched)
     estimand = ESTIMANDS[adjustment.estimand]
     if adjustment.estimand != "att" and (pairs.weights == 0).any():
@@ -258,6 +262,18 @@ def _matched(
         adjustment, pairs.weights, cluster, label, fit, design, None, pairs.set_id, estimand, share, notes,
         crossed=crossed,
     )  # fmt: skip
+
+
+def _used_up(data: Dataset, weights: Floats, replacement: bool) -> tuple[str, ...]:
+    """Say when so many of the persons who wait serve that who they are depends on how often they could have."""
+    waiting = data.person[~data.exposed]
+    there, used = len(np.unique(waiting)), len(np.unique(data.person[~data.exposed & (weights > 0)]))
+    if replacement or there == len(waiting) or used < USED_UP * there:
+        return ()
+    return (
+        f"{100 * used / there:.0f} % of the persons of the comparator serve, each once: those with many dates (often "
+        "the sicker) weigh less than their dates would. Use replacement=True or weights, or see the balance.",
+    )
 
 
 def _repeated(ids: NDArray[np.int64]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from clinops.analyse.adjust import ESTIMANDS, Adjusted
 from clinops.analyse.capture import capture_of
+from clinops.define.base import slug
 from clinops.define.measures import SCORE_KINDS
 from clinops.define.protocol import Protocol
 from clinops.define.steps import Step
@@ -68,6 +69,8 @@ def _follow_up(protocol: Protocol) -> str:
 
 def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
     used = {t.measure.id for t in adjusted.design.terms} if adjusted.design else set()
+    exact = {slug(name) for name in adjusted.adjustment.exact} if adjusted.adjustment.method == "match" else set()
+    used |= exact
     names = [m.name for m in protocol.covariates if m.id in used]
     left = [m.name for m in protocol.covariates if m.id not in used] if adjusted.design else []
     scores = [
@@ -78,6 +81,9 @@ def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
     text = f"**Covariates.** {', '.join(names) or 'None'}."
     if scores:
         text += f" {'; '.join(scores)} (Quan 2005 code lists)."
+    if exact:
+        named = {m.id: m.name for m in protocol.covariates}
+        text += f" Matched exactly: {', '.join(named.get(name, 'Index date') for name in sorted(exact))}."
     if left:
         text += f" Not used, since they could not be measured or do not vary: {', '.join(left)}."
     return (

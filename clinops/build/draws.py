@@ -1,8 +1,8 @@
 """Draws without a random generator: whole-number arithmetic that gives the same answer in every database.
 
-A draw is a number from 0 to SIZE - 1 made of a person, a day and a seed: each is added in turn, and the sum cubed modulo
-a prime. SIZE - 1 is no multiple of 3, so that cubing only changes places; a sum alone would leave neighbours related.
-Products stay below 2^63, so that no engine's 64-bit integers overflow.
+A draw is a number from 0 to SIZE - 1 made of a person, a day and a seed: each is added in turn, and the sum cubed
+modulo a prime. SIZE - 1 is no multiple of 3, so that cubing only changes places; a sum alone would leave neighbours
+related. Products stay below 2^63, so that no engine's 64-bit integers overflow.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from clinops.define.base import Definition, choice, whole
 from clinops.define.events import Events
+from clinops.define.fields import shown
 from clinops.define.steps import Lacks, Step
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError
@@ -282,7 +283,9 @@ def sequential(
     """Enter a trial in every calendar period, or at every event of `co.every(...)`, while not yet exposed."""
     if isinstance(every, str):
         return Sequential(exposure, every, None, limit, later)
-    which = getattr(every, "which", "every")
+    if isinstance(every, Events):
+        return Sequential(exposure, "month", every, limit, later)
+    which = getattr(every, "which", "")
     if which != "every":
-        raise DefinitionError(f"A trial starts at every event, not at the {which} one; write every=co.every(...).")
-    return Sequential(exposure, "month", getattr(every, "events", every), limit, later)
+        raise DefinitionError(f"every is {shown(every)}; give a period, such as 'month', or co.every(...).")
+    return Sequential(exposure, "month", every.events, limit, later)

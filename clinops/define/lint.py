@@ -60,10 +60,11 @@ def exposures(protocol: Protocol) -> tuple[Events, ...]:
     """The events that make the arms differ.
 
     With a programme declared, its offer, and its activation or engagement where an arm is defined by
-    them. The entry events where the arms enter by different ones: both of two treatments, else the
-    exposed arm's; and what a comparator with an index date of its own has not met by then. Failing these, what the exposed alone must have, the clearest first: on day 0
-    rather than before, what the comparator must lack rather than what it may have too. Failing that,
-    what the comparator alone must lack.
+    them. What a comparator with an index date of its own has not met by then. The entry events where
+    the arms enter by different ones: both of two treatments, else the exposed arm's. Failing these,
+    what the exposed alone must have, the clearest first: on day 0 rather than before, what the
+    comparator must lack rather than what it may have too. Failing that, what the comparator alone
+    must lack.
     """
     exposed, comparator = protocol.exposed, protocol.comparator
     found: list[Events] = []

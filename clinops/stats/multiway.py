@@ -1,4 +1,4 @@
-"""Variance where rows depend on each other in two ways that cross, such as a matched set and a person in several sets."""
+"""Variance where rows depend on each other in two ways that cross: a matched set, and a person in several sets."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -429,7 +430,7 @@ def _variance(combined: Floats, arms: ArmValues, cluster: Clusters | None) -> tu
     """Variance of each contrast, the name of its kind, and what it lacks ("" if nothing)."""
     if cluster is None:
         return (combined**2).sum(axis=0), arms.se_kind, ""
-    kinds = [np.asarray(ids) for ids in cluster] if _crossed(cluster) else [np.asarray(cluster)]
+    kinds = [np.asarray(ids) for ids in (cluster if _crossed(cluster) else (cluster,))]
     for ids in kinds:
         if ids.shape != arms.treated.shape:
             raise DataError(f"cluster has shape {ids.shape}; it must be one id a row, ({len(arms.treated)},).")
@@ -446,7 +447,7 @@ def _variance(combined: Floats, arms: ArmValues, cluster: Clusters | None) -> tu
     return variance, kind, " ".join(filter(None, (few, note)))
 
 
-def _crossed(cluster: Clusters) -> bool:
+def _crossed(cluster: Clusters) -> TypeGuard[tuple[ArrayLike, ArrayLike]]:
     """Whether these are two kinds of clusters, not a tuple of ids."""
     return isinstance(cluster, tuple) and len(cluster) == 2 and all(np.ndim(ids) == 1 for ids in cluster)
 

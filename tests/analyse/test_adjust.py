@@ -359,6 +359,9 @@ def test_a_person_serves_once_and_never_for_themselves() -> None:
     data = crossed()
     baseline = data.baseline.assign(person_id=[1, 2, 3, 4, 4, 5, 1, 2])
     made = adjust(Dataset(baseline, data.outcomes), X, co.match(caliper=None))
+    assert any(note.startswith("75 % of the persons of the comparator serve") for note in made.notes)
+    again = adjust(Dataset(baseline, data.outcomes), X, co.match(caliper=None, replacement=True))
+    assert not any("serve, each once" in note for note in again.notes)
     # Largest first: 2 takes 5 (person 5), 1 takes 4 (person 4), so 0 finds row 3 gone with person 4, its own row 6
     # passed over, and takes row 7.
     assert made.sets is not None

@@ -362,7 +362,8 @@ PASSES: list[tuple[str, str, Protocol, Any]] = [
         comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit=(surgery,))),
      None),
     ("totals-of-one-censored-arm", "death ends everybody's", sound(
-        comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit="death")), None),
+        comparator=co.cohort("Not", entry=co.first_eligible(visit), steps=(*shared, *not_offered), exit="death")),
+     None),
     ("calendar-time-unadjusted", "exact on the day", waits(
         co.risk_set(offer), covariates=(co.age_at_index(),), adjust=on_the_day), None),
     ("calendar-time-unadjusted", "the period is a covariate", waits(

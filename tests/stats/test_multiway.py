@@ -76,7 +76,7 @@ def test_nested_clusters_are_the_outer_ones_and_a_single_cluster_has_no_error() 
 
 
 def test_coverage_where_persons_stand_in_several_sets() -> None:
-    """Sets share a day's shock and persons their own level: errors by set alone are too small, by both they are right."""
+    """Sets share a day's shock and persons their own level: errors by set alone are too small, by both right."""
     rng = np.random.default_rng(20)
     persons, sets, worlds, size = 120, 200, 400, 1.959964
     covered = {"both": 0, "set": 0, "joined": 0}
