@@ -305,6 +305,15 @@ def test_all_starting_at_once_cannot_be_told_from_calendar_time(model: str) -> N
     assert "Not estimable" in roll_out_test(**data, seed=1).note
 
 
+def test_a_cluster_without_events_has_no_finite_level() -> None:
+    data = world(6, 5, effect=0.8)
+    data["y"] = ((data["y"] > 0.3) & (data["cluster"] != 2)).astype(float)
+    fit = stepped_wedge(**data, family="binomial")
+    assert np.isnan([fit.average_std_error, fit.average_p_value]).all()
+    assert "separate the outcome" in fit.note
+    assert np.isfinite(stepped_wedge(**data, family="binomial", model="exchangeable").average_std_error)
+
+
 def test_clusters_that_never_start_are_comparisons() -> None:
     data = world(1, 5)
     never = np.where(data["cluster"] == 2, np.inf, data["first_treated"])
