@@ -145,7 +145,7 @@ def gee(
     fitted[order] = mean
     return GeeFit(
         family, correlation, coef, error, low, high, p, cov, alpha, scale, fitted, len(data.y), groups, df, conf_level,
-        steps, not why, f"{se} ({groups:,} clusters, {correlation})", _notes(start.note, why, groups, se),
+        steps, not why, f"{se} ({groups:,} clusters, {correlation})", _notes(start.note, why, groups, se, df),
     )  # fmt: skip
 
 
@@ -253,6 +253,9 @@ def _cov(score: Floats, information: Floats, scale: float, se: str) -> Floats:
     return np.asarray(root @ (scores.T @ scores) @ root)
 
 
-def _notes(start: str, why: str, groups: int, se: str) -> str:
+def _notes(start: str, why: str, groups: int, se: str, df: float) -> str:
     few = f"Only {groups} clusters: robust errors are too small." if se == "robust" and groups < 40 else ""
-    return " ".join(dict.fromkeys(note for note in (start, why, few) if note))
+    none = (
+        "" if df > 0 else f"{groups} clusters for as many coefficients or more leave no degrees of freedom: no error."
+    )
+    return " ".join(dict.fromkeys(note for note in (start, why, few, none) if note))

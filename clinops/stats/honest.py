@@ -167,21 +167,20 @@ def _smooth_set(beta: Floats, leads: int, share: Floats, bound: float) -> tuple[
 
 def _breakdown(interval: Callable[[float], tuple[float, float]], start: float) -> float:
     """Return the bound at which the interval first reaches 0."""
+    from scipy.optimize import brentq
 
-    def excludes(bound: float) -> bool:
-        low, high = interval(bound)
-        return low > 0 or high < 0
-
-    if not excludes(0.0):
+    low, high = interval(0.0)
+    if not (low > 0 or high < 0):
         return 0.0
-    low, high = 0.0, start
+    above = low > 0
+
+    def nearer(bound: float) -> float:
+        found = interval(bound)
+        return found[0] if above else -found[1]
+
+    last, bound = 0.0, start
     for _ in range(60):
-        if not excludes(high):
-            break
-        low, high = high, 2 * high
-    else:
-        return float("inf")
-    for _ in range(25):
-        middle = (low + high) / 2
-        low, high = (middle, high) if excludes(middle) else (low, middle)
-    return low
+        if nearer(bound) <= 0:
+            return float(brentq(nearer, last, bound, xtol=1e-9 * start, rtol=1e-9))
+        last, bound = bound, 2 * bound
+    return float("inf")

@@ -11,7 +11,7 @@ from clinops.errors import DataError
 from clinops.stats.glm import Floats
 
 _FIRST = 0.1  # share of the error spent on the least-favourable first stage, as Andrews, Roth and Pakes advise
-_GRID = 2001  # values of the effect looked at before the outermost ones are refined
+_GRID = 1001  # values of the effect looked at before the outermost ones are refined
 
 
 def shortest_interval(
@@ -150,14 +150,12 @@ def _kept(beta: Floats, cov: Floats, effect: Floats, moved: Floats, level: float
 
 
 def _edge(stays: Callable[[Floats], NDArray], inside: float, step: float) -> float:
-    outside = inside + step
-    for _ in range(45):
-        middle = (inside + outside) / 2
-        if stays(np.array([middle]))[0]:
-            inside = middle
-        else:
-            outside = middle
-    return float(inside)
+    """Return where the kept values end, by ever finer looks at the step in which they do."""
+    for _ in range(4):
+        look = np.linspace(inside, inside + step, 101)
+        inside = float(look[max(int(np.argmin(stays(look))) - 1, 0)])
+        step /= 100
+    return inside
 
 
 def least_favourable(rho: float, level: float) -> float:

@@ -17,6 +17,7 @@ from clinops.stats.panel import balanced_panel
 SIGNS = {"rademacher": (-1.0, 1.0), "webb": tuple(s * v**0.5 for s in (-1, 1) for v in (0.5, 1.0, 1.5))}
 _TIE = 1e-9  # relative: the sample with all signs alike is the data again, but for rounding
 _FAR = 10  # an interval is infinite when 3^10 standard errors away nothing is rejected
+_ROUNDING = 1e-12  # of a level such as 1 - 0.9, which is a little below 0.1
 _CELLS = 2_000_000  # signs held at a time
 
 
@@ -128,7 +129,7 @@ def wild_bootstrap(
     groups = fit.n_clusters
     chosen = kind
     if kind == "auto":  # two signs, unless no pattern of them is rare enough to reject
-        chosen = "rademacher" if 2.0 ** (1 - groups) <= 1 - conf_level else "webb"
+        chosen = "rademacher" if 2.0 ** (1 - groups) <= 1 - conf_level + _ROUNDING else "webb"
     estimate, error = float(fit.coef[column]), float(fit.std_error[column])
     if not error > 0 or fit.n <= fit.n_parameters:
         why = "The error is 0: no bootstrap." if error == 0 else "Not estimable, or without an error: no bootstrap."
@@ -147,7 +148,7 @@ def wild_bootstrap(
         beyond = int((samples.squares(estimate - r) >= mine * (1 - _TIE)).sum())
         return beyond / draws if enumerated else (1 + beyond) / (1 + draws)
 
-    low, high = (_limit(p_value, estimate, side * error, 1 - conf_level) for side in (-1, 1))
+    low, high = (outward_limit(p_value, estimate, side * error, 1 - conf_level) for side in (-1, 1))
     return WildBootstrap(
         estimate, error, (estimate - null) / error, p_value(null), low, high, null, fit.n, groups, chosen, draws,
         enumerated, parts.largest_share, conf_level, _notes(low, high, parts.largest_share, groups),
@@ -265,18 +266,18 @@ def _samples(parts: _Parts, signs: Iterator[Floats]) -> _Samples:
     return _Samples(*np.concatenate(found, axis=1))
 
 
-def _limit(p_value: Callable[[float], float], estimate: float, step: float, alpha: float) -> float:
+def outward_limit(p_value: Callable[[float], float], estimate: float, step: float, alpha: float) -> float:
     """Return the value at which P, seen from the estimate outward, first falls to alpha or below."""
     inside, outside = estimate, estimate + step
     for _ in range(_FAR):
-        if p_value(outside) <= alpha:
+        if p_value(outside) <= alpha + _ROUNDING:
             break
         inside, outside = outside, outside + 2 * (outside - estimate)
     else:
         return float(np.copysign(np.inf, step))
     for _ in range(60):
         middle = (inside + outside) / 2
-        if p_value(middle) <= alpha:
+        if p_value(middle) <= alpha + _ROUNDING:
             outside = middle
         else:
             inside = middle

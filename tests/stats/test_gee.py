@@ -225,6 +225,15 @@ def test_few_clusters_with_robust_errors_are_said() -> None:
     assert gee(**small()).note == ""
 
 
+def test_more_coefficients_than_clusters_have_no_degrees_of_freedom() -> None:
+    data = small()
+    X = np.column_stack([data["X"], np.random.default_rng(1).normal(size=(24, 4))])
+    fit = gee(X, data["y"], data["cluster"])
+    assert np.isnan(fit.std_error).all()
+    assert "no degrees of freedom" in fit.note
+    assert np.isfinite(gee(X, data["y"], data["cluster"], interval="normal").std_error).all()
+
+
 def test_impossible_correlations_and_constant_outcomes_have_no_error() -> None:
     data = small()
     # Pairs of opposites, and one cluster of six: a correlation of about -0.4 is possible in two rows, not in six.
