@@ -36,14 +36,35 @@ class Drawn:
     clinics: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Lives:
+    """A block before any programme: people, all they would use and be diagnosed with, and who is eligible when."""
+
+    who: People
+    seen: Visits
+    noted: Diagnoses
+    taken: Fills
+    of: Eligible
+
+
 def draw(knobs: Knobs, block: int, n: int) -> Drawn:
     """Draw people and their use, run the programme, keep what really happened and what the records saw of it."""
+    return run(knobs, block, lives(knobs, block, n))
+
+
+def lives(knobs: Knobs, block: int, n: int) -> Lives:
+    """Draw people and their use as they would be without a programme."""
     who = people.people(knobs, block, n)
     state = use.states(knobs, block, n)
     seen = use.visits(knobs, block, who, state)
     noted = use.diagnoses(knobs, block, who, seen)
     taken = use.fills(knobs, block, who)
-    of = programme.eligible(knobs, who, state, seen, noted, taken)
+    return Lives(who, seen, noted, taken, programme.eligible(knobs, who, state, seen, noted, taken))
+
+
+def run(knobs: Knobs, block: int, before: Lives) -> Drawn:
+    """Run the programme among these lives; the knobs of people and use must be those that the lives were drawn with."""
+    who, seen, noted, taken, of = before.who, before.seen, before.noted, before.taken, before.of
     ran = programme.programme(knobs, block, who, seen, of)
     known = potential.truth(knobs, who, seen, taken, of, ran)
     death = who.death.copy()

@@ -19,9 +19,10 @@ from clinops.define.protocol import Adjustment, Protocol
 from clinops.results.schema import estimates
 from clinops.stats.did import difference_in_differences
 from clinops.worlds import ladder
-from clinops.worlds.draw import Drawn
+from clinops.worlds.draw import Drawn, lives, run
 from clinops.worlds.measured import difference, follow_up, observed
-from tests.truth.designs import PERSONS, answer, dataset, drawn, in_order, protocol
+from clinops.worlds.settings import Knobs
+from tests.truth.designs import PERSONS, answer, dataset, in_order, protocol
 
 USE = ("primary care visits", "emergency visits before", "admissions before", "total cost before")
 
@@ -68,7 +69,9 @@ SCENARIOS = {
 
 def one_world(seed: int, persons: int = PERSONS) -> dict[str, Any]:
     """Each scenario in one world: the estimate beside its truth, and the verdict of each check."""
-    worlds = cache(lambda *knobs: drawn(persons=persons, seed=seed, **dict(knobs)))
+    plain = Knobs.of(persons=persons, seed=seed)
+    before = lives(plain, 0, persons)  # no scenario touches people or their use, only the programme and the records
+    worlds = cache(lambda *knobs: run(Knobs.of(persons=persons, seed=seed, **dict(knobs)), 0, before))
     found = {name: _judged(one, worlds(*one.knobs.items())) for name, one in SCENARIOS.items()}
     return found | placebo(seed)
 

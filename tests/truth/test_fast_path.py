@@ -20,7 +20,10 @@ MANY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("knobs", [{"seed": 1}, {"seed": 2, "effect": -0.2, "death_effect": 0.5}, MANY])
+MORE = [{"seed": 1}, {"seed": 2, "effect": -0.2, "death_effect": 0.5}, {"seed": 4, "lottery": 0.5}]
+
+
+@pytest.mark.parametrize("knobs", [MANY, *(pytest.param(knobs, marks=pytest.mark.slow) for knobs in MORE)])
 def test_the_fast_path_is_the_road(knobs, tmp_path):
     _, study = study_of(tmp_path, persons=1_500, **knobs)
     it = drawn(persons=1_500, **knobs)

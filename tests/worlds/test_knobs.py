@@ -8,12 +8,12 @@ import pyarrow.compute as pc
 import pytest
 
 from clinops.errors import ParameterError
-from clinops.worlds import World, world
+from clinops.worlds import World, use, world
 from clinops.worlds.draw import Drawn, draw
 from clinops.worlds.settings import NEVER, Knobs
 from clinops.worlds.truth import OUTCOMES
 
-PERSONS = 4_000
+PERSONS = 3_000
 ROWS = {
     "visit_occurrence": 40_226, "condition_occurrence": 53_957, "drug_exposure": 38_593, "cost": 78_819,
     "observation": 735, "death": 213,
@@ -49,17 +49,16 @@ def test_the_default_world_is_what_it_was():
     ]  # fmt: skip
 
 
-def test_a_larger_swing_of_need_is_less_alike_from_year_to_year(plain):
-    def likeness(it: Drawn) -> float:
-        def use(first: str, last: str) -> np.ndarray:
-            day = it.kept.start.astype("datetime64[D]")
-            rows = (day >= np.datetime64(first)) & (day < np.datetime64(last)) & (it.kept.kind >= 2)
-            return np.bincount(it.kept.person[rows], minlength=PERSONS)[it.who.spans[:, 0, 0] < 17_897 + 60]
-
-        return float(np.corrcoef(use("2020-01-01", "2020-07-01"), use("2021-07-01", "2022-01-01"))[0, 1])
-
-    # the moving part is forgotten after 18 months, so it only dilutes what persons keep
-    assert likeness(drawn(need_correlation=0.0, need_sd=1.2)) < likeness(plain) - 0.05
+def test_need_swings_as_asked():
+    """A stationary AR(1): the SD is the same throughout, the correlation over k quarters is that of one to the k."""
+    n, spread, likeness = 40_000, 1.2, 0.4
+    state = use.states(Knobs.of(need_sd=spread, need_correlation=likeness), 0, n)
+    assert np.abs(state.std(axis=0) / spread - 1).max() < 4 / np.sqrt(2 * n)
+    for apart in (1, 2, 4):
+        found = np.corrcoef(state[:, 3], state[:, 3 + apart])[0, 1]
+        assert abs(found - likeness**apart) < 4 / np.sqrt(n)
+    wild = drawn(need_sd=1.2)
+    assert wild.of.need.std() > drawn().of.need.std() + 0.3
 
 
 @pytest.mark.parametrize(("shock", "low", "high"), [(-0.3, 0.67, 0.73), (0.5, 1.45, 1.55), (1.0, 1.93, 2.07)])

@@ -29,6 +29,11 @@ def _frame(climbed: tuple[Climbed, ...]) -> Any:
     ]).astype({"n_comparator": "Int64"})  # fmt: skip
 
 
+def _signed(percent: float, digits: int = 1) -> str:
+    """A change with its sign; a minus is a minus and no hyphen."""
+    return f"{percent:+.{digits}f}%".replace("-", "\u2212")
+
+
 def _rules(one: Climbed) -> str:
     """What lint found, errors first; "nothing" for a sound design."""
     kinds: dict[str, dict[str, None]] = {}
@@ -61,8 +66,8 @@ def ladder(climbed: tuple[Climbed, ...], persons: int) -> Result:
          "Change: ratio of mean admissions in days 1 to 182, less 1. Intervals of 95% (robust, clustered by person or "
          "matched set); of the difference of changes, with the mean without the programme taken as known.",
          "Lint was run on each design as it is written in the definitions; errors had to be allowed by name to go on."),
-        f"With no effect at all the popular comparisons find from {min(biased):+.0f}% to {max(biased):+.0f}%, the "
-        f"guarded ones from {min(guards):+.1f}% to {max(guards):+.1f}%.",
+        f"With no effect at all the popular comparisons find from {_signed(min(biased), 0)} to "
+        f"{_signed(max(biased), 0)}, the guarded ones from {_signed(min(guards))} to {_signed(max(guards))}.",
         group_by="bias", label_column="comparison",
     )  # fmt: skip
 
@@ -75,10 +80,10 @@ def forest(climbed: tuple[Climbed, ...]) -> Result:
     drawn = drawn.assign(group=drawn["bias"], label=np.where(drawn["kind"] == GUARDED, "Guard: ", "") + drawn["label"])
     kept = drawn[["label", "group", "estimate", "low", "high", "n_exposed", "n_comparator"]].reset_index(drop=True)
     said = "; ".join(
-        f"{label} {row.estimate:+.1f}% ({row.low:+.1f} to {row.high:+.1f})"
+        f"{label} {_signed(row.estimate)} ({_signed(row.low)} to {_signed(row.high)})"
         for label, row in zip(kept["label"], kept.itertuples(), strict=True)
     )
-    notes = tuple(f"Not drawn: {row.comparison}, {row.change:+.0f}%." for row in left.itertuples())
+    notes = tuple(f"Not drawn: {row.comparison}, {_signed(row.change, 0)}." for row in left.itertuples())
     columns = (
         Column("label", "Comparison"),
         Column("estimate", CHANGE, "number1", low="low", high="high", of=("n_exposed", "n_comparator")),
