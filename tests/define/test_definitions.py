@@ -192,6 +192,13 @@ COSTS = co.cost_plan(price_year=2022, cashable={"inpatient": 0.3}, margin=0.3, t
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
+ROLLOUT = co.panel(
+    title="t", question="q", starts={1: "2021-01-01"}, outcome=co.count(emergency), first="2020-01-01",
+    last="2021-12-31",
+)  # fmt: skip
+SERIES = co.series(
+    title="t", question="q", starts="2021-01-01", outcome=co.count(emergency), first="2020-01-01", last="2021-12-31",
+)  # fmt: skip
 CARE = care_rules(episodes=readmission_rules(not_index="hospital-wide", first="2022-01-01"), observation=emergency)
 
 
@@ -203,6 +210,8 @@ def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
         TRIAL,
         *every_definition(COSTS),
         *every_definition(CARE),
+        *every_definition(ROLLOUT),
+        *every_definition(SERIES),
     ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
