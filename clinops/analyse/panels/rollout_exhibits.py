@@ -69,7 +69,7 @@ def cohorts(rolled: Rolled) -> Result:
     frame = pd.DataFrame(rows)
     per = plan.rate
     rate = "money" if not counted else "fraction" if plan.per == PERSON else "number2"
-    what = "Persons with one" if plan.per == PERSON else "Events"
+    what = f"Person-{plan.every}s with one" if plan.per == PERSON else "Events"
     columns = [Column("cohort", "First period under the programme"), Column("sites", "Sites", "number0"),
                Column("persons", "Persons", "count", "mean a period")]  # fmt: skip
     for side, name in ((BEFORE, "Before the start"), (AFTER, "From the start on")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,35 @@ def test_shares_and_money_and_other_choices(source_of: Any) -> None:
     assert "Group-time" in line(closed, OTHER, "Group-time")["label"]
     stacked = co.rollout(panel(primary="stacked"), source)
     assert line(stacked, MAIN)["label"].startswith("Stacked")
+
+
+def test_money_is_that_of_the_visits(source_of: Any) -> None:
+    """Every emergency visit costs 250, so the effect on money is 0.25 times that on visits per 1,000."""
+    found = clinics(seed=8, sizes={6.0: 6, np.inf: 6}, persons=6)
+    visits = found.tables["visit_occurrence"].to_pandas()
+    paid = visits[visits["visit_concept_id"] == 9203]
+    n = len(paid)
+    cost = pa.table({
+        "cost_id": np.arange(1, n + 1), "cost_event_id": paid["visit_occurrence_id"].to_numpy(),
+        "cost_domain_id": ["Visit"] * n, "cost_type_concept_id": np.full(n, 32810),
+        "currency_concept_id": np.full(n, 44818668), "amount_allowed": pa.array([Decimal("250.00")] * n),
+    })  # fmt: skip
+    source = source_of(found.tables | {"cost": cost})
+    money, visits_too = co.rollout(panel(outcome=co.cost("emergency")), source), co.rollout(panel(), source)
+    assert money.plan.per == "person-month" and money.rolled.currency == "USD"
+    one, other = line(money, MAIN), line(visits_too, MAIN)
+    assert (one[["estimate", "low", "high"]] * 4).tolist() == pytest.approx(other[["estimate", "low", "high"]].tolist())
+    assert one["p_permuted"] == other["p_permuted"] and "USD" in money.effects.sentence
+    assert "events_after" not in money.cohorts.frame and "$" in str(money.effects)
+    series = co.interrupted(
+        co.series(title="t", question="q", starts="2021-07-01", outcome=co.cost("emergency"), first="2020-01-01",
+                  last="2022-12-31", units=range(1, 7), control=range(7, 13)), source
+    )  # fmt: skip
+    assert (
+        series.found.counts is None
+        and "$" in str(series.effects)
+        and not series.effects.frame["head"].str.contains("ratios").any()
+    )
 
 
 def test_few_sites_small_counts_and_empty_cohorts_are_decided(source_of: Any) -> None:
