@@ -166,7 +166,9 @@ def test_shares_and_money_and_other_choices(source_of: Any) -> None:
     assert "Not estimable (no comparison unit is left)" in " ".join(share.effects.notes)
     closed = co.rollout(panel(), source, membership="first period", primary="imputation", every=None)
     assert closed.plan.membership == "first period" and line(closed, MAIN)["low"] < line(closed, MAIN)["high"]
-    assert "Group-time" in line(closed, OTHER, "Group-time")["label"]
+    other = line(closed, OTHER, "Group-time")
+    assert np.isfinite(other["p_permuted"]) and np.isnan(line(closed, MAIN)["p_permuted"])
+    assert "permutation" not in closed.effects.sentence
     stacked = co.rollout(panel(primary="stacked"), source)
     assert line(stacked, MAIN)["label"].startswith("Stacked")
 
