@@ -164,7 +164,7 @@ def _members(
     who = people.persons(source).select("person_id", "gender_concept_id", *people.BIRTH)
     if units:
         placed = _registered(plan, source)
-        who = who.semi_join(placed.filter(placed.unit.isin(list(units))), "person_id")
+        who = who.inner_join(placed.filter(placed.unit.isin(list(units))).select("person_id"), "person_id")
     closed = plan.membership == "first period"
     days = calendar.filter(calendar.period == 0) if closed else calendar
     crossed = who.cross_join(days.select("period", index_date="begins"))

@@ -254,20 +254,19 @@ COSTS = co.cost_plan(price_year=2022, cashable={"inpatient": 0.3}, margin=0.3, t
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
+ROLLOUT = co.panel(
+    title="t", question="q", starts={1: "2021-01-01"}, outcome=co.count(emergency), first="2020-01-01",
+    last="2021-12-31",
+)  # fmt: skip
+SERIES = co.series(
+    title="t", question="q", starts="2021-01-01", outcome=co.count(emergency), first="2020-01-01", last="2021-12-31",
+)  # fmt: skip
 WAITING = (
     co.risk_set(offer, per_case=4, seed=3), co.rolling(offer, "quarter", at=visit), co.sequential(offer, later="kept"),
     co.sequential(offer, every=co.every(visit)), co.random_visit(visit, offer), co.enrolment_times(visit, offer),
     *co.cohort("A", entry=co.random_visit(visit, offer)).ordered_steps,
 )  # fmt: skip
 CARE = care_rules(episodes=readmission_rules(not_index="hospital-wide", first="2022-01-01"), observation=emergency)
-
-
-PANELS = (
-    co.panel(title="Clinics", question="Does it help?", starts={1: "2021-04-01", 2: "2021-07-01"},
-             outcome=co.count(emergency, name="Emergency visits"), first="2020-01-01", last="2021-12-31"),
-    co.series(title="A series", question="Did it change?", starts="2021-01-01",
-              outcome=co.count(emergency, name="Emergency visits"), first="2019-01-01", last="2022-12-31"),
-)  # fmt: skip
 
 
 def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
@@ -279,7 +278,8 @@ def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
         *every_definition(COSTS),
         *every_definition(CARE),
         *every_definition(WAITING),
-        *every_definition(PANELS),
+        *every_definition(ROLLOUT),
+        *every_definition(SERIES),
     ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:

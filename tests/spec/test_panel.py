@@ -121,6 +121,12 @@ def test_quarters_steps_persons_and_money(any_source):
     assert cells(sick, "persons") == {10: [0, 1, 1], 20: [0, 0, 1]}  # 1 March is 56 and 29 days after
 
 
+def test_only_the_sites_that_are_asked_for(any_source):
+    found = unit_periods(plan(), any_source(tables()), units=(20,))
+    assert cells(found, "days") == {20: [62, 5 + 29, 31]} and found.nowhere == 0
+    assert found.attrition["persons"].tolist() == [2]
+
+
 def test_a_site_starts_on_the_day_of_its_so_manieth_record(any_source):
     source = any_source(tables())
     units = sites(plan(), source)

@@ -51,6 +51,11 @@ def main_line(rolled: Rolled) -> Line:
     return main if rolled.plan.primary == "stacked" else replace(main, label=ALL)
 
 
+def permuted_line(rolled: Rolled) -> Line:
+    """The average that the permutation is of, whatever the primary method is."""
+    return replace(_overall(rolled.averages("simple"), MAIN, GROUP_TIME, rolled), label=ALL)
+
+
 def lines(rolled: Rolled) -> tuple[Line, ...]:
     """Every estimate, in the order of the table."""
     found = [main_line(rolled)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse import words
-from clinops.analyse.panels.lines import main_line
+from clinops.analyse.panels.lines import permuted_line
 from clinops.analyse.panels.rolled import LEVEL, Rolled
 from clinops.analyse.panels.rollout_exhibits import band, p_text
 from clinops.results.result import Check, Column
@@ -193,7 +193,7 @@ def inference_check(rolled: Rolled) -> Check:
     """Whether the permutation test, which needs no theory, says what the interval says."""
     import pandas as pd
 
-    main, permuted = main_line(rolled), rolled.permuted
+    main, permuted = permuted_line(rolled), rolled.permuted
     sites = rolled.effects.n_clusters
     frame = pd.DataFrame([
         {"how": f"{main.method}: {main.error}", "p": main.p_value},

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse import words
-from clinops.analyse.panels.lines import CALENDAR, COHORT, MAIN, MOST_PERIODS, lines, main_line, sizes
+from clinops.analyse.panels.lines import (
+    CALENDAR,
+    COHORT,
+    GROUP_TIME,
+    MAIN,
+    MOST_PERIODS,
+    OTHER,
+    lines,
+    main_line,
+    sizes,
+)
 from clinops.analyse.panels.rolled import LEVEL, Rolled, size_name, value_of
 from clinops.define.panel import PERSON, PeriodPlan
 from clinops.results.result import Column, Figure, Result
@@ -69,7 +79,7 @@ def cohorts(rolled: Rolled) -> Result:
     frame = pd.DataFrame(rows)
     per = plan.rate
     rate = "money" if not counted else "fraction" if plan.per == PERSON else "number2"
-    what = "Persons with one" if plan.per == PERSON else "Events"
+    what = f"Person-{plan.every}s with one" if plan.per == PERSON else "Events"
     columns = [Column("cohort", "First period under the programme"), Column("sites", "Sites", "number0"),
                Column("persons", "Persons", "count", "mean a period")]  # fmt: skip
     for side, name in ((BEFORE, "Before the start"), (AFTER, "From the start on")):
@@ -219,10 +229,13 @@ def effects(rolled: Rolled, min_cell: int) -> Result:
     if sum(line.part == CALENDAR for line in every) > MOST_PERIODS:
         every = tuple(line for line in every if line.part != CALENDAR)
     permuted = rolled.permuted
-    frame = pd.DataFrame([
-        {"part": line.part, "label": line.label, "estimate": line.estimate, "low": line.low, "high": line.high,
-         "p": line.p_value, "p_permuted": permuted.p_value if line.part == MAIN else np.nan} for line in every
-    ])  # fmt: skip
+    of_average = [line.method == GROUP_TIME and line.part in (MAIN, OTHER) for line in every]
+    frame = pd.DataFrame({
+        "part": [line.part for line in every], "label": [line.label for line in every],
+        "estimate": [line.estimate for line in every], "low": [line.low for line in every],
+        "high": [line.high for line in every], "p": [line.p_value for line in every],
+        "p_permuted": np.where(of_average, permuted.p_value, np.nan),
+    })  # fmt: skip
     named = {f"Sites that start in {name}": name for name in rolled.cohorts}
     hidden = []
     for i, line in enumerate(every):
@@ -290,7 +303,8 @@ def sentence(rolled: Rolled) -> str:
     one, other = (words.number(v * times, places) for v in (seen, without))
     share = abs(seen / without - 1)
     way = "less" if seen < without else "more"
-    return f"{said}: {one} instead of {other}, {share:.0%} {way}. P by permutation {p_text(rolled.permuted.p_value)}."
+    chance = f" P by permutation {p_text(rolled.permuted.p_value)}." if main.method == GROUP_TIME else ""
+    return f"{said}: {one} instead of {other}, {share:.0%} {way}.{chance}"
 
 
 def p_text(value: float) -> str:

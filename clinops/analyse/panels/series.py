@@ -90,7 +90,7 @@ class Interrupted:
         if one is None:
             return None
         names = tuple(f"{name} of the {which}" for which in ("series", "control") for name in one.names)
-        return Season(np.kron(np.eye(2), one.columns), names)
+        return Season(np.kron(np.eye(2), one.columns).astype(np.float64), names)
 
     def design(self, at: int | None = None, periods: int | None = None, phase_in: int | None = None) -> SegmentedDesign:
         """The columns for one series: the change at `at`, the first `periods` alone, so many left out."""

@@ -107,10 +107,11 @@ def around(found: Interrupted) -> Result:
                 rows.append(row | ({"events": round(total)} if found.counted else {}))
     frame = pd.DataFrame(rows)
     behind = ("events", "persons") if found.counted else ("persons",)
+    what = f"Person-{plan.every}s with one" if plan.per == PERSON else "Events"
     columns = (
         Column("phase", "Periods"), Column("periods", "Number", "number0"),
         Column("persons", "Persons", "count", "mean a period"),
-        *([Column("events", "Persons with one" if plan.per == PERSON else "Events", "count", "n")] * found.counted),
+        *([Column("events", what, "count", "n")] * found.counted),
         Column("rate", "Rate", format_of(found), found.currency, of=behind),
     )  # fmt: skip
     said = "A plain comparison of before and after takes trend and season for an effect; the model does not."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import clinops as co
-from clinops.analyse.panels import rollout
+from clinops.analyse.panels import rollout, rollout_checks
 from clinops.analyse.panels.lines import MAIN, OTHER
 from clinops.errors import DataError, DefinitionError, DesignError
 from clinops.sources import connect
@@ -121,8 +122,7 @@ def test_a_sound_world_passes_and_other_trends_are_found(source: Any, rolled: ro
     late = {i + 1: f"{2020 + int(g + 2) // 4}-{int(g + 2) % 4 * 3 + 1:02d}-01"
             for i, g in enumerate(clinics(seed=WORLD_SEED).first) if np.isfinite(g)}  # fmt: skip
     shifted = co.rollout(panel(starts=late), source)
-    failed = {check.name for check in shifted.checks if check.passed is False}
-    assert "check_trends_before" in failed
+    assert rollout_checks.trends_before(shifted.rolled).passed is False
 
 
 def test_people_who_leave_once_a_site_starts_are_found(world: Clinics, source_of: Any) -> None:
@@ -136,9 +136,8 @@ def test_people_who_leave_once_a_site_starts_are_found(world: Clinics, source_of
     place = seen.schema.get_field_index("observation_period_end_date")
     cut = seen.set_column(place, "observation_period_end_date", pa.array(last))
     rolled = co.rollout(panel(), source_of(world.tables | {"observation_period": cut}))
-    check = next(one for one in rolled.checks if one.name == "check_composition")
+    check = rollout_checks.composition(rolled.rolled)
     assert check.passed is False and check.frame["value"].iloc[0] < -2 and "mean age" in check.sentence
-    assert "Are the same kind of people counted?" in rolled.bundle().failed
 
 
 def test_one_start_is_a_two_by_two(source_of: Any) -> None:
@@ -165,9 +164,40 @@ def test_shares_and_money_and_other_choices(source_of: Any) -> None:
     assert "Not estimable (no comparison unit is left)" in " ".join(share.effects.notes)
     closed = co.rollout(panel(), source, membership="first period", primary="imputation", every=None)
     assert closed.plan.membership == "first period" and line(closed, MAIN)["low"] < line(closed, MAIN)["high"]
-    assert "Group-time" in line(closed, OTHER, "Group-time")["label"]
+    other = line(closed, OTHER, "Group-time")
+    assert np.isfinite(other["p_permuted"]) and np.isnan(line(closed, MAIN)["p_permuted"])
+    assert "permutation" not in closed.effects.sentence
     stacked = co.rollout(panel(primary="stacked"), source)
     assert line(stacked, MAIN)["label"].startswith("Stacked")
+
+
+def test_money_is_that_of_the_visits(source_of: Any) -> None:
+    """Every emergency visit costs 250, so the effect on money is 0.25 times that on visits per 1,000."""
+    found = clinics(seed=8, sizes={6.0: 6, np.inf: 6}, persons=6)
+    visits = found.tables["visit_occurrence"].to_pandas()
+    paid = visits[visits["visit_concept_id"] == 9203]
+    n = len(paid)
+    cost = pa.table({
+        "cost_id": np.arange(1, n + 1), "cost_event_id": paid["visit_occurrence_id"].to_numpy(),
+        "cost_domain_id": ["Visit"] * n, "cost_type_concept_id": np.full(n, 32810),
+        "currency_concept_id": np.full(n, 44818668), "amount_allowed": pa.array([Decimal("250.00")] * n),
+    })  # fmt: skip
+    source = source_of(found.tables | {"cost": cost})
+    money, visits_too = co.rollout(panel(outcome=co.cost("emergency")), source), co.rollout(panel(), source)
+    assert money.plan.per == "person-month" and money.rolled.currency == "USD"
+    one, other = line(money, MAIN), line(visits_too, MAIN)
+    assert (one[["estimate", "low", "high"]] * 4).tolist() == pytest.approx(other[["estimate", "low", "high"]].tolist())
+    assert one["p_permuted"] == other["p_permuted"] and "USD" in money.effects.sentence
+    assert "events_after" not in money.cohorts.frame and "$" in str(money.effects)
+    series = co.interrupted(
+        co.series(title="t", question="q", starts="2021-07-01", outcome=co.cost("emergency"), first="2020-01-01",
+                  last="2022-12-31", units=range(1, 7), control=range(7, 13)), source
+    )  # fmt: skip
+    assert (
+        series.found.counts is None
+        and "$" in str(series.effects)
+        and not series.effects.frame["head"].str.contains("ratios").any()
+    )
 
 
 def test_few_sites_small_counts_and_empty_cohorts_are_decided(source_of: Any) -> None:
@@ -181,7 +211,7 @@ def test_few_sites_small_counts_and_empty_cohorts_are_decided(source_of: Any) ->
     assert not rolled.trend.frame["persons"].between(1, 10).any() and len(rolled.event_study.frame) == 1
     shown = co.rollout(panel(min_cell=1), source_of(found.tables))
     assert np.isfinite(line(shown, MAIN)["estimate"]) and np.isnan(line(shown, MAIN)["low"])
-    assert {c.name: c.passed for c in shown.checks}["check_inference"] is None
+    assert rollout_checks.inference_check(shown.rolled).passed is None
     assert shown.rolled.permuted.least == 1 / 4
 
 
