@@ -14,7 +14,7 @@ from clinops.define.events import DOMAINS
 PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encoding="utf-8")
 NOT_DEFINITIONS = {
     "__version__", "care", "care_measures", "connect", "cost_of_care", "hazard_ratios", "journey", "ledger", "outcome",
-    "profile", "quality", "readmissions", "survival", "table_one", "trial",
+    "pre_post", "profile", "quality", "readmissions", "robustness", "survival", "table_one", "trial",
 }  # fmt: skip
 
 

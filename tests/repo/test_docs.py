@@ -17,6 +17,7 @@ from clinops.analyse.checks import FOLLOW_UP_GAP
 from clinops.analyse.costs import care as costs
 from clinops.analyse.effects import SCALES
 from clinops.analyse.outcomes import facade as outcomes
+from clinops.analyse.robustness import facade as robustness
 from clinops.analyse.trial import facade as trial
 from clinops.analyse.verdict import DECISIVE
 from clinops.define.lint import ERRORS, WARNINGS
@@ -188,8 +189,9 @@ def numbered(text: str) -> dict[str, set[str]]:
         ("journey.md", journey.NUMBERS),
         ("care_measures.md", care.NUMBERS),
         ("trial.md", trial.NUMBERS),
+        ("robustness.md", robustness.NUMBERS),
     ],
-    ids=["outcomes", "costs", "journey", "care", "trial"],
+    ids=["outcomes", "costs", "journey", "care", "trial", "robustness"],
 )
 def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, numbers: dict[str, str]) -> None:
     rows = numbered(re.split(r"\n## (?:The exhibits|Exhibits)\n", document(page))[1].partition("\n## ")[0])
@@ -204,6 +206,7 @@ def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, n
         ("costs.md", "costs", costs.CostOfCare),
         ("journey.md", "journey", journey.Journey),
         ("care_measures.md", "care", care.Care),
+        ("robustness.md", "tried", robustness.Robustness),
     ],
 )
 def test_what_a_page_says_shows_an_exhibit_is_there(page: str, name: str, shows: type) -> None:

@@ -29,7 +29,7 @@ PROTOCOL = Path(__file__).parents[3] / "data" / "protocols" / "remote_care_progr
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("world") / "small"
-    write(folder, persons=1500, seed=11)
+    write(folder, persons=2000, seed=11)
     with connect(folder / "omop") as opened:
         yield opened
 
