@@ -60,6 +60,8 @@ def _listed(steps: list[Step]) -> str:
 def _follow_up(protocol: Protocol) -> str:
     ends = ", ".join(e if isinstance(e, str) else e.label for e in protocol.follow_up.censor)
     rule = f" Capture: {protocol.follow_up.capture}." if protocol.follow_up.capture else ""
+    if (days := protocol.follow_up.last_contact) is not None:
+        rule = f" Observation ends {days} days after the last visit on record, if that is sooner.{rule}"
     return (
         f"**Follow-up.** {str(protocol.follow_up.window).capitalize()} from the index date (day 0), ending early at "
         f"{ends}. Windows include both ends; day 0 is neither baseline nor outcome; events and deaths precede "

@@ -14,8 +14,8 @@ from clinops.define.events import DOMAINS
 PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encoding="utf-8")
 NOT_DEFINITIONS = {
     "__version__", "bias_ladder", "care", "care_measures", "connect", "cost_of_care", "design_stage",
-    "hazard_ratios", "interrupted", "journey", "ledger", "outcome", "profile", "quality", "readmissions",
-    "register", "rollout", "survival", "table_one", "trial", "uptake",
+    "hazard_ratios", "interrupted", "journey", "ledger", "outcome", "pre_post", "profile", "quality",
+    "readmissions", "register", "robustness", "rollout", "survival", "table_one", "trial", "uptake",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from clinops.analyse.effects import SCALES
 from clinops.analyse.ladder import facade as ladder
 from clinops.analyse.outcomes import facade as outcomes
 from clinops.analyse.panels import interrupted, rollout
+from clinops.analyse.robustness import facade as robustness
 from clinops.analyse.trial import facade as trial
 from clinops.analyse.uptake import facade as uptake
 from clinops.analyse.verdict import DECISIVE
@@ -194,8 +195,9 @@ def numbered(text: str) -> dict[str, set[str]]:
         ("trial.md", trial.NUMBERS),
         ("laboratory.md", ladder.NUMBERS),
         ("uptake.md", uptake.NUMBERS),
+        ("robustness.md", robustness.NUMBERS),
     ],
-    ids=["outcomes", "costs", "journey", "care", "trial", "laboratory", "uptake"],
+    ids=["outcomes", "costs", "journey", "care", "trial", "laboratory", "uptake", "robustness"],
 )
 def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, numbers: dict[str, str]) -> None:
     rows = numbered(re.split(r"\n## (?:The exhibits|Exhibits)\n", document(page))[1].partition("\n## ")[0])
@@ -212,6 +214,7 @@ def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, n
         ("care_measures.md", "care", care.Care),
         ("laboratory.md", "ladder", ladder.BiasLadder),
         ("uptake.md", "uptake", uptake.Uptake),
+        ("robustness.md", "tried", robustness.Robustness),
     ],
 )
 def test_what_a_page_says_shows_an_exhibit_is_there(page: str, name: str, shows: type) -> None:

@@ -160,7 +160,7 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
             "missing_outcomes", title, "everybody was followed to the end of the window or to death."
         ), []
     binary = setting.outcome.measure in ("any", "time to")
-    per = 1000.0 if binary else 1.0
+    per, unit = setting.person
     y = np.where(np.isfinite(y), y, 0.0)
     known = (weights > 0) & ~gone
     cap = 1.0 if binary else float(np.quantile(y[known], CAP)) if known.any() else float("nan")
@@ -169,7 +169,6 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
         cap = float(setting.outcome.window.length or cap)
     least, most = y * per, np.where(gone, np.maximum(y, cap), y) * per
     found = missing_outcome_bounds(least, most, setting.data.exposed, weights, level=LEVEL)
-    unit = {True: "per 1,000 persons"}.get(binary, _unit_of(setting))
     lines: list[dict[str, Any]] = [
         {"assumption": "Nothing more would have happened to anybody", **_two_arms(least, setting, weights)},
         {"assumption": "Anything between the least and the most", "estimate": None, "conf_low": found.low,
@@ -181,15 +180,8 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
     frame = pd.DataFrame(lines).assign(**_missing_counts(gone, setting, weights))
     rows = [_bound_row(setting, unit, line) for line in lines]
     return Result("missing_outcomes", f"{title} {setting.outcome.name}", frame, _outcome_columns(setting, unit),
-                  _outcome_notes(setting, cap, binary, unit),
+                  _outcome_notes(setting, cap * per, binary, unit),
                   _outcome_sentence(setting, frame, found, unit)), rows  # fmt: skip
-
-
-def _unit_of(setting: Setting) -> str:
-    """The unit of a mean per person."""
-    if setting.outcome.measure == "count":
-        return "events per person"
-    return str(setting.row(setting.data, setting.outcome, setting.adjusted, "mean difference")["unit"])
 
 
 def _two_arms(values: Floats, setting: Setting, weights: Floats) -> dict[str, float]:
@@ -288,10 +280,11 @@ def _outcome_sentence(setting: Setting, frame: pd.DataFrame, found: Any, unit: s
 def _bound_row(setting: Setting, unit: str, line: dict[str, Any]) -> Row:
     adjusted, low, high = setting.adjusted, number(line["conf_low"]), number(line["conf_high"])
     estimate = line["estimate"]
+    scale = "risk difference" if setting.outcome.measure in ("any", "time to") else "mean difference"
     return setting.named({
         "analysis": "missing outcomes", "measure": setting.outcome.name, "role": setting.outcome.role,
-        "level": line["assumption"], "period": str(setting.outcome.window), "unit": unit, "scale": "mean difference",
-        "adjustment": adjusted.label, "conf_level": LEVEL,
+        "level": line["assumption"], "period": str(setting.outcome.window), "unit": unit,
+        "scale": scale, "adjustment": adjusted.label, "conf_level": LEVEL,
         "method": "bounds" if estimate is None else "pattern mixture",
         "estimate": estimate, "std_error": line.get("std_error"), "conf_low": low, "conf_high": high,
         "n_exposed": int(((adjusted.weights > 0) & setting.data.exposed).sum()),
@@ -313,14 +306,13 @@ def unmatched(setting: Setting) -> Result | None:
     if adjusted.sets is None or adjusted.share_unmatched == 0:
         return None
     binary = setting.outcome.measure in ("any", "time to")
-    per = 1000.0 if binary else 1.0
+    per, unit = setting.person
     y = np.where(np.isfinite(data.column(setting.outcome)), data.column(setting.outcome), 0.0) * per
     matched = _two_arms(y, setting, adjusted.weights)
     alone = y[data.exposed & (adjusted.weights == 0)]
     cap = per if binary else float(np.quantile(y[~data.exposed], CAP))
     n = int(data.exposed.sum())
     found = unmatched_bounds(matched["estimate"], matched["std_error"], alone, n, least=0.0, most=cap)
-    unit = "per 1,000 persons" if binary else _unit_of(setting)
     frame = pd.DataFrame([
         {"who": "The matched exposed", "n": n - len(alone), "low": matched["estimate"], "high": matched["estimate"],
          "conf_low": matched["conf_low"], "conf_high": matched["conf_high"]},

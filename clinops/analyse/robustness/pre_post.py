@@ -115,8 +115,8 @@ def _arm_values(setting: Setting, exposed: Any, comparator: Any, window: Window)
     )
     baseline = rows.baseline(alone, exposed, comparator)
     outcomes = rows.outcomes(alone, baseline).frame
-    before = baseline.frame[past.id].to_numpy(dtype=float)
-    after = outcomes[setting.outcome.id].to_numpy(dtype=float)
+    before = setting.person[0] * baseline.frame[past.id].to_numpy(dtype=float)
+    after = setting.person[0] * outcomes[setting.outcome.id].to_numpy(dtype=float)
     seen = outcomes["observed_from_day"].to_numpy() <= (window.start or 0)
     seen &= np.isfinite(before) & np.isfinite(after) & (outcomes["end_day"].to_numpy() > 0)
     whole = outcomes["end_reason"].isin(["window", "death"]).to_numpy()
@@ -184,7 +184,7 @@ def change_table(setting: Setting, change: Change | str, chosen: str = "comparat
 
 def _change_columns(setting: Setting) -> tuple[Column, ...]:
     cost = setting.outcome.measure == "cost"
-    kind, unit = ("money", setting.study.currency) if cost else ("number2", setting.outcome.unit or "per person")
+    kind, unit = ("money", setting.study.currency) if cost else ("number1", setting.person[1])
     return (
         Column("way", "Expected from"), Column("n_untreated", "Persons", "count", "n", "Expected from"),
         Column("n", setting.names[0], "count", "persons"),
@@ -199,7 +199,7 @@ def _change_columns(setting: Setting) -> tuple[Column, ...]:
 
 def _change_sentence(setting: Setting, frame: pd.DataFrame) -> str:
     row = frame.iloc[0]
-    unit = setting.study.currency if setting.outcome.measure == "cost" else setting.outcome.unit
+    unit = setting.person[1]
     observed, expected = float(row["observed"]), float(row["expected"])
     left = words.interval(float(row["left"]), float(row["left_low"]), float(row["left_high"]), unit)
     return (
@@ -216,7 +216,7 @@ def change_figure(setting: Setting, table: Result, name: str = NAMES[1]) -> Resu
     title = "The change, and the change expected without any programme"
     if "left" not in table.frame:
         return not_possible(name, title, table.sentence.removeprefix("Not possible: "))
-    unit = setting.study.currency if setting.outcome.measure == "cost" else (setting.outcome.unit or "per person")
+    unit = setting.person[1]
     first = table.frame.iloc[0]
     lines = [{"label": "Observed change", "group": "", "estimate": first["observed"], "low": np.nan, "high": np.nan}]
     for _, row in table.frame.iterrows():
@@ -246,7 +246,7 @@ def change_rows(setting: Setting, change: Change | str) -> list[Row]:
             "level": f"expected from {way}",
             "period": f"{change.window} v {setting.outcome.window}", "estimand": "no comparison group: not an effect",
             "method": "before-after less regression to the mean", "adjustment": "exposed only", "conf_level": LEVEL,
-            "unit": "currency per person" if setting.outcome.measure == "cost" else setting.outcome.unit,
+            "unit": setting.person[1],
             "scale": "mean difference", "n_exposed": len(change.before), "n_comparator": change.n_untreated[way],
         }  # fmt: skip
         if found is None:

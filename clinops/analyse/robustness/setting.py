@@ -26,6 +26,7 @@ PER_TIME = {
 """The absolute scale that can be compared where follow-up differs in length, by kind of measure."""
 
 COUNTS = ("n_exposed", "n_comparator")
+NUMBERS = ("value_exposed", "value_comparator", "estimate", "std_error", "conf_low", "conf_high", "p_value")
 MONEY_SCALES = ("mean difference", "PMPM difference")
 
 
@@ -104,13 +105,11 @@ class Setting:
         return self.row(data, measure, made, scale, **said)
 
     def named(self, row: Row) -> Row:
-        """The row with the arms, the notebook and the currency in its unit."""
+        """The row with the arms, the notebook, the currency in its unit, and nothing where it has no number."""
+        said = dict.fromkeys(NUMBERS) | {
+            "exposed": self.names[0], "comparator": self.names[1], "notebook": os.environ.get("CLINOPS_NOTEBOOK", ""),
+        }  # fmt: skip
         unit = row.get("unit")
-        said = {
-            "exposed": self.names[0],
-            "comparator": self.names[1],
-            "notebook": os.environ.get("CLINOPS_NOTEBOOK", ""),
-        }
         return said | row | {"unit": unit.replace("currency", self.study.currency) if unit else unit}
 
     def within(self, measure: Measure, protocol: Protocol | None = None) -> Measure:
@@ -124,6 +123,15 @@ class Setting:
         per = unit.removeprefix(self.study.currency) if money else ""
         kind, shown = ("money", self.study.currency) if money else ("number1", unit)
         return Column("estimate", f"Difference{per} (95% CI)", kind, shown, low="conf_low", high="conf_high", of=COUNTS)
+
+    @property
+    def person(self) -> tuple[float, str]:
+        """By what a person's outcome is multiplied to be told, and the unit of its mean."""
+        told = {
+            "cost": (1.0, f"{self.study.currency} per person"), "days at home": (1.0, "days per person"),
+            "count": (1000.0, "events per 1,000 persons"), "value": (1.0, "measurement"),
+        }  # fmt: skip
+        return told.get(self.outcome.measure, (1000.0, "per 1,000 persons"))
 
     def amount(self, unit: str) -> tuple[str, str]:
         """Format and unit of a column of outcome amounts: money by its currency, else numbers in the unit."""

@@ -38,9 +38,11 @@ def adjustments(protocol: Protocol) -> tuple[Adjustment, ...]:
 
 
 def windows(setting: Setting) -> tuple[Window, ...]:
-    """The outcome's window, those of the protocol's sensitivity grid, and its first half where the grid has none."""
+    """The outcome's window, and where there is a scale per time those of the sensitivity grid, or its first half."""
     main = setting.outcome.window
     assert main is not None
+    if setting.rate in ("risk difference", "mean difference"):
+        return (main,)  # a risk or a mean over half the time is another quantity
     more = setting.protocol.sensitivity.windows
     if not more and main.start is not None and main.end is not None and main.end - main.start >= 2:
         more = (Window(main.start, main.start + (main.end - main.start) // 2),)
@@ -123,8 +125,8 @@ def specification_curve(setting: Setting, made: list[Row]) -> Result:
     notes = (
         f"{len(frame)} specifications: every combination of the choices above, none left out. They share their data, "
         "so they are not independent and no joint test is made.",
-        "On a scale per time, since windows and ends of observation differ. Overlap weighting answers for the "
-        "overlap population, matching for the matched.",
+        "On a scale per time where there is one, since windows and ends of observation differ. Overlap weighting "
+        "answers for the overlap population, matching for the matched.",
         *dict.fromkeys(f"Not estimable: {note}" for note in frame.loc[frame["estimate"].isna(), "note"].dropna()),
     )  # fmt: skip
     title = f"Every defensible specification: {setting.outcome.name}"

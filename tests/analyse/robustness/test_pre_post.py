@@ -61,11 +61,11 @@ def test_a_single_arm_alone_is_refused_with_what_to_write(source_of: Callable[..
 
 
 def test_what_is_left_is_the_change_less_that_of_like_persons(source_of: Callable[..., Any]) -> None:
-    """By hand: 8 visits fall by 4 and 6 by 3 among the others; the exposed fall by 3.5 on average, as expected."""
+    """By hand, a person: 8 visits fall by 4 and 6 by 3 among the others; the exposed fall by 3.5, as expected."""
     made = co.pre_post(protocol(), source_of(records(HIGH, LOW), capture="enrolment"), "comparators")
     row = made.change.frame.iloc[0]
-    assert (row["before"], row["after"], row["observed"]) == (7, 3.5, -3.5)
-    assert row["expected"] == pytest.approx(0.5 * -4 + 0.5 * -3) and row["left"] == pytest.approx(0)
+    assert (row["before"], row["after"], row["observed"]) == (7000, 3500, -3500)  # per 1,000 persons
+    assert row["expected"] == pytest.approx(500 * -4 + 500 * -3) and row["left"] == pytest.approx(0)
     assert row["covered"] == 1 and row["n"] == 4 and row["n_untreated"] == 8
     assert "which is no effect" in made.change.sentence and "no effect" in made.change.notes[1]
     assert [one.number for one in made.exhibits] == ["Table 1", "Figure 1"]
@@ -76,7 +76,7 @@ def test_what_is_left_is_the_change_less_that_of_like_persons(source_of: Callabl
 def test_an_effect_is_left_over(source_of: Callable[..., Any]) -> None:
     better = [(before, after - 2) for before, after in HIGH]
     made = co.pre_post(protocol(), source_of(records(better, LOW), capture="enrolment"), "comparators")
-    assert made.change.frame["left"].iloc[0] == pytest.approx(-2)
+    assert made.change.frame["left"].iloc[0] == pytest.approx(-2000)
 
 
 def test_the_straight_line_is_that_of_the_others(source_of: Callable[..., Any]) -> None:
@@ -85,7 +85,7 @@ def test_the_straight_line_is_that_of_the_others(source_of: Callable[..., Any]) 
     slope, level = np.polyfit(before, after, 1)
     row = made.change.frame.iloc[0]
     assert row["way"] == "a straight line through persons not exposed"
-    assert row["expected"] == pytest.approx(level + slope * 7 - 7)
+    assert row["expected"] == pytest.approx(1000 * (level + slope * 7 - 7))
 
 
 def test_an_earlier_event_of_the_same_kind_gives_the_same_persons_own_fall(source_of: Callable[..., Any]) -> None:
@@ -108,7 +108,7 @@ def test_an_earlier_event_of_the_same_kind_gives_the_same_persons_own_fall(sourc
     source = source_of(tables, capture="enrolment")
     made = co.pre_post(p, source, "earlier")
     row = made.change.frame.iloc[0]
-    assert (row["observed"], row["expected"], row["left"]) == pytest.approx((-5, -3, -2))
+    assert (row["observed"], row["expected"], row["left"]) == pytest.approx((-5000, -3000, -2000))
     assert "Not possible from persons not exposed" in " ".join(made.change.notes)
     with pytest.raises(DesignError, match="No stratum holds two untreated persons"):
         co.pre_post(p, source, "comparators")

@@ -29,7 +29,7 @@ PROTOCOL = Path(__file__).parents[3] / "data" / "protocols" / "remote_care_progr
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("world") / "small"
-    write(folder, persons=1500, seed=11)
+    write(folder, persons=2000, seed=11)
     with connect(folder / "omop") as opened:
         yield opened
 
@@ -403,6 +403,39 @@ def test_the_exposed_without_a_match_are_bounded(source: Any) -> None:
     high = (1 - share) * frame["low"].iloc[0] + share * y[alone].mean()
     assert frame["high"].iloc[1] == pytest.approx(high) and frame["low"].iloc[1] < frame["low"].iloc[0]
     assert f"{alone.sum():,} of {made.data.exposed.sum():,}" in table.sentence
+
+
+# --- other kinds of outcomes ----------------------------------------------------------------------
+
+
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("count", "any", "days at home")]
+
+
+@pytest.mark.parametrize("kind", ["time to", *SLOW])
+def test_every_kind_of_outcome_has_its_exhibits(source: Any, kind: str) -> None:
+    p = co.protocol.read(PROTOCOL).vary(min_cell=1)
+    stays = next(m for m in p.outcomes if m.name == "Admissions").events
+    year = co.days(1, 365)
+    outcome = {
+        "count": co.count(stays, year, name="Stays", role="primary"),
+        "time to": co.time_to(stays, year, name="First stay", role="primary"),
+        "any": co.any_of(stays, year, name="Any stay", role="primary"),
+        "days at home": co.days_at_home(year, role="primary"),
+    }[kind]  # fmt: skip
+    few = tuple(m for m in p.covariates if m.name in ("Age", "Sex", "Race", "Admissions before"))
+    lean = p.with_(outcomes=(outcome,), negative_controls=(), covariates=few)
+    tried = co.robustness(lean, source, imputations=2, draws=100, last_contact=(90,))
+    validate(tried.estimates)
+    assert len(tried.curve.frame) == (10 if kind == "any" else 20)
+    risk = kind in ("any", "time to")
+    unit = "days per person" if kind == "days at home" else f"{'' if risk else 'events '}per 1,000 persons"
+    assert tried.change.columns[3].unit == unit
+    gone = tried.missing_outcomes
+    assert gone.frame["conf_low"].iloc[1] <= gone.frame["estimate"].iloc[0] <= gone.frame["conf_high"].iloc[1]
+    if risk:  # who has had it cannot have it less: nobody can have more than a risk of one
+        assert gone.frame["conf_high"].iloc[1] <= 1000
+    named = "not possible" in tried.misclassification.frame
+    assert named == (kind == "days at home") and tried.e_values.passed is None
 
 
 # --- small counts ---------------------------------------------------------------------------------
