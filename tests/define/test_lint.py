@@ -299,8 +299,13 @@ def test_every_rule_has_both_cases() -> None:
 
 @pytest.mark.parametrize(
     "protocol",
-    [sound(), new_users(), sound(programme=programme), sound(programme=programme, uptake=co.uptake_plan()),
-     sound(programme=programme, uptake=co.uptake_plan(), assignment="as if random", assignment_reason=DEFENCE)],
+    [
+        sound(),
+        new_users(),
+        sound(programme=programme),
+        sound(programme=programme, uptake=co.uptake_plan()),
+        sound(programme=programme, uptake=co.uptake_plan(), assignment="as if random", assignment_reason=DEFENCE),
+    ],
     ids=["offer", "drugs", "dates", "uptake", "as if random"],
 )
 def test_a_sound_design_is_silent(protocol: Protocol) -> None:

@@ -9,7 +9,7 @@ import clinops as co
 from clinops.build import rows
 from clinops.errors import DataError, DefinitionError
 from tests.conftest import tiny
-from tests.spec.support import analysis, bleed, bled, came, someone_else, took, visit
+from tests.spec.support import analysis, bled, bleed, came, someone_else, took, visit
 
 DAYS = ("2020-01-01", "2020-01-31", "2020-02-01", "2020-02-10", "2020-04-01")
 """Days -31, -1, 0, 9 and 60 from 1 February 2020."""

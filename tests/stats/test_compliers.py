@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clinops.errors import DataError
-from clinops.stats.compliers import complier_effect, compliance_types
+from clinops.stats.compliers import compliance_types, complier_effect
 from clinops.stats.rates import proportion
 
 
