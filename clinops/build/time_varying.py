@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ def by_segment(protocol: Protocol, baseline: Baseline, measure: Measure, cuts: S
     followed = follow(protocol, entries)
     own = overlap(measure.window, followed.window)
     pieces = {}
-    for k, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for k, (low, high) in enumerate(itertools.pairwise(cuts)):
         inside = None if own is None else overlap(Window(int(low) + 1, int(high)), own)
         if inside is not None:
             pieces[str(k)] = inside

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -267,7 +268,7 @@ def _at_grace(
 def _at_start(ends: Floats, deviation: Floats, grid: Floats, stand: Bools) -> tuple[Ints, Ints, Bools]:
     """Person-intervals of "do not begin": each segment in which a person is followed and has not begun before."""
     people, segments, deviates = [], [], []
-    for k, (low, high) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(grid)):
         who = np.flatnonzero(stand & (ends > low) & ((deviation > low) | (k == 0)))
         people.append(who)
         segments.append(np.full(len(who), k))

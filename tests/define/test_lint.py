@@ -430,7 +430,8 @@ def test_every_rule_has_both_cases() -> None:
         waits(co.sequential(offer, later="kept"), exit=(), **in_the_month),
         waits(co.sequential(offer, every=co.every(visit), later="kept"), exit=(), steps=by_visit, adjust=on_the_day),
     ],
-    ids=["offer", "drugs", "dates", "uptake", "as if random", "risk set", "rolling", "times", "trials", "trials at visits"],
+    ids=["offer", "drugs", "dates", "uptake", "as if random", "risk set",
+         "rolling", "times", "trials", "trials at visits"],
 )  # fmt: skip
 def test_a_sound_design_is_silent(protocol: Protocol) -> None:
     found = protocol.lint(CLAIMS)

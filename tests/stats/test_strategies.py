@@ -121,7 +121,12 @@ def course(n: int, seed: int, *, confounded: float = 0.8, effect: float = 1.0) -
     slow = np.where(np.isnan(begins), 1.0, effect)
     event = np.ceil(np.where(risk < 30 * hazard, risk / hazard, 30 + (risk - 30 * hazard) / (hazard * slow)))
     exit = np.minimum(event, 180)
-    return exit, (event <= 180).astype(float), np.where(begins <= exit, begins, NAN), np.column_stack([x == 0, x == 1]).astype(float)
+    return (
+        exit,
+        (event <= 180).astype(float),
+        np.where(begins <= exit, begins, NAN),
+        np.column_stack([x == 0, x == 1]).astype(float),
+    )
 
 
 def test_without_confounding_weights_are_shares_and_curves_those_of_followers():
@@ -224,9 +229,7 @@ def test_each_may_stand_under_one_strategy_and_weights_of_day_0_are_kept():
 
 def test_truncation_bounds_the_stabilised_weights():
     exit, cause, begins, x = course(2000, 2, confounded=1.5)
-    wide, cut = (
-        strategies(exit, cause, begins, grace=30, horizon=180, X=x, truncate=t) for t in (None, 0.8)
-    )
+    wide, cut = (strategies(exit, cause, begins, grace=30, horizon=180, X=x, truncate=t) for t in (None, 0.8))
     there, after = wide.ends[BEGIN] > 30, wide.cuts.tolist().index(30)
     ratio = wide.own[1][BEGIN][there, after]
     low, high = np.quantile(ratio, [0.2, 0.8])
@@ -240,7 +243,9 @@ def test_the_seed_decides_and_persons_stay_together():
     first, again, other = (strategy_risks(of, seed=s, replicates=20) for s in (1, 1, 2))
     assert first.difference == again.difference and first.difference != other.difference
     pairs = np.repeat(np.arange(300), 2)
-    twice = strategies(*(np.repeat(a, 2) for a in (exit, cause, begins)), grace=30, horizon=180, X=np.repeat(x, 2, axis=0))
+    twice = strategies(
+        *(np.repeat(a, 2) for a in (exit, cause, begins)), grace=30, horizon=180, X=np.repeat(x, 2, axis=0)
+    )
     joined = strategy_risks(twice, seed=1, replicates=20, cluster=pairs)
     assert joined.difference == pytest.approx(first.difference) and "clustered" in joined.se_kind
 

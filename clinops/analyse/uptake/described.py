@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def _level(people: People, head: str, level: str, of: np.ndarray) -> Row:
 def _bands(age: np.ndarray, bands: tuple[int, ...]) -> np.ndarray:
     if not bands:
         return np.where(np.isnan(age), UNKNOWN, "every age").astype(object)
-    names = [f"below {bands[0]}", *(f"{low} to {high - 1}" for low, high in zip(bands, bands[1:], strict=False)),
+    names = [f"below {bands[0]}", *(f"{low} to {high - 1}" for low, high in itertools.pairwise(bands)),
              f"{bands[-1]} and over"]  # fmt: skip
     place = np.searchsorted(np.asarray(bands, dtype=float), np.nan_to_num(age, nan=-1), side="right")
     return np.where(np.isnan(age), UNKNOWN, np.array(names, dtype=object)[place])

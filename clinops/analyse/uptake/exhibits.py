@@ -141,9 +141,7 @@ def by_offer(people: People, rows: Sequence[Row], name: str, title: str, notes: 
     )  # fmt: skip
 
 
-ITT_NOTES = (
-    "Everybody counts in the arm of the offer, whatever they did with it: the effect of making the offer.",
-)
+ITT_NOTES = ("Everybody counts in the arm of the offer, whatever they did with it: the effect of making the offer.",)
 TREATED_NOTES = (
     "The offer was not random. Everybody counts in the arm of the offer; the effect is in the offered who have a "
     "counterpart. Who has none is in the next table.",
@@ -155,7 +153,10 @@ def dropped(people: People, found: Sequence[tuple[str, int, int]]) -> Result:
     import pandas as pd
 
     frame = pd.DataFrame(found, columns=["what", "n", "of"]).astype({"n": "int64", "of": "int64"})
-    columns = (Column("what", f"Of {people.names[0]}"), Column("n", "Entries", "percent", "n/all (%)", denominator="of"))
+    columns = (
+        Column("what", f"Of {people.names[0]}"),
+        Column("n", "Entries", "percent", "n/all (%)", denominator="of"),
+    )
     n, of = found[0][1], found[0][2]
     share = 100 * n / of if of else 0.0
     return Result(
@@ -299,8 +300,8 @@ def first_stage_check(rows: Sequence[Row]) -> Check:
 def not_causal(people: People, rows: Sequence[Row]) -> Result:
     """People who chose differently, side by side: a description that proves nothing about the programme."""
     if not rows:
-        return look.nothing("not_causal", "Not causal: people who chose differently",
-                            "The programme names no engagement, and nobody asked for activated against not.")  # fmt: skip
+        why = "The programme names no engagement, and nobody asked for activated against not."
+        return look.nothing("not_causal", "Not causal: people who chose differently", why)
     frame = look.framed(rows)
     columns = (
         Column("measure", "Outcome"),

@@ -162,7 +162,11 @@ class Uptake(Readable, Analysis):
         """The effect of the offer, where it was random or as if random."""
         title = "First: the effect of the offer (intention to treat)"
         if "intention to treat" not in self._asked:
-            why = NOT_ASKED if self._random else "The offer was not random; the effect in the treated stands in its place."
+            why = (
+                NOT_ASKED
+                if self._random
+                else "The offer was not random; the effect in the treated stands in its place."
+            )
             return self._show("intention_to_treat", lambda: look.nothing("intention_to_treat", title, why))
         return self._show("intention_to_treat", lambda: exhibits.by_offer(
             self.people, self._itt, "intention_to_treat", title, exhibits.ITT_NOTES))  # fmt: skip
@@ -272,7 +276,9 @@ class Uptake(Readable, Analysis):
     def check_weights(self) -> Result:
         """Whether the censoring weights leave enough people."""
         if not self._weights:
-            return self._show("check_weights", lambda: look.nothing("check_weights", "The censoring weights", NOT_ASKED))
+            return self._show(
+                "check_weights", lambda: look.nothing("check_weights", "The censoring weights", NOT_ASKED)
+            )
         return self._show("check_weights", lambda: strategy_exhibits.weights_check(self._weights))
 
     @property

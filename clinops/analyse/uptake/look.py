@@ -90,7 +90,7 @@ def said(row: Row) -> str:
     ends = [float(row[end]) if row.get(end) is not None else math.nan for end in ("conf_low", "conf_high")]
     if not all(math.isfinite(end) for end in ends):
         return f"{words.number(estimate)} {row['unit']} (no interval)"
-    return words.interval(float(estimate), *ends, str(row["unit"]))
+    return words.interval(float(estimate), ends[0], ends[1], str(row["unit"]))
 
 
 def nothing(name: str, title: str, reason: str) -> Result:

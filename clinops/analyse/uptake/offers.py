@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 COMPLIERS = "average effect of activating in compliers (who activate if offered and not otherwise)"
 UNITS = {
-    "any": ("per 1,000 persons", 1000.0), "time to": ("per 1,000 persons", 1000.0), "count": ("per 1,000 persons", 1000.0),
+    "any": ("per 1,000 persons", 1000.0), "time to": ("per 1,000 persons", 1000.0),
+    "count": ("per 1,000 persons", 1000.0),
     "cost": ("currency per person", 1.0), "days at home": ("days per person", 1.0), "value": ("measurement", 1.0),
 }  # fmt: skip
 """Of each kind of outcome as a mean over persons: its unit, and what it is multiplied by."""

@@ -129,8 +129,8 @@ class People:
         end = last if window is None or window.end is None else min(float(window.end), max(last, 0.0))
         if window is None or (window.start or 0) > 1 or end <= self.plan.grace:
             raise DefinitionError(
-                f"{measure.name!r} is watched over: {window or 'no day'}; to be followed under a strategy it must begin "
-                f"on day 1 or before and go on beyond the grace day ({self.plan.grace})."
+                f"{measure.name!r} is watched over: {window or 'no day'}; to be followed under a strategy it must "
+                f"begin on day 1 or before and go on beyond the grace day ({self.plan.grace})."
             )
         return int(end)
 

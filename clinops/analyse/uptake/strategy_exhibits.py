@@ -28,8 +28,8 @@ LAST_DAYS = (
     "do."
 )
 ASSUMES = (
-    "Assumes that nothing else leads both to activating and to the outcome than what the weights see, at any time; that "
-    "everybody could have followed either strategy; and that the models are right. Intervals: {kind}."
+    "Assumes that nothing else leads both to activating and to the outcome than what the weights see, at any time; "
+    "that everybody could have followed either strategy; and that the models are right. Intervals: {kind}."
 )
 
 
@@ -142,8 +142,8 @@ def curves(found: Sequence[Compared], adjustment: str) -> Result:
     return Result(
         "strategies", f"{one.course.measure.name}: {title[0].lower()}{title[1:]}", table,
         (Column("time", "Day", "number0", of=()), Column("n_risk", "Following it", "count", "persons")),
-        ("Every person stands under both strategies until deviating from one (clones). Numbers at risk are persons, not "
-         "weights.",), said, figure=figure, alt=said, group_by="arm",
+        ("Every person stands under both strategies until deviating from one (clones). Numbers at risk are persons, "
+         "not weights.",), said, figure=figure, alt=said, group_by="arm",
     )  # fmt: skip
 
 
