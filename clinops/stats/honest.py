@@ -14,6 +14,7 @@ from clinops.stats.glm import Floats, Ints
 from clinops.stats.honest_tests import relative_interval, shortest_interval
 from clinops.stats.normal import z_value
 
+_FEW = 20
 RESTRICTIONS = ("relative magnitudes", "smoothness")
 
 
@@ -107,6 +108,8 @@ def honest_bounds(
     limits = np.array([interval(float(one)) for one in size]).reshape(-1, 2)
     if np.isnan(sets).any():
         note = f"{note} The leads themselves bend more than the smallest bound(s).".strip()
+    if study.n_clusters < _FEW:
+        note = f"{note} Only {study.n_clusters} clusters: intervals from the normal distribution are too short.".strip()
     effect = float(share @ beta[leads:])
     error = float(np.sqrt(share @ cov[leads:, leads:] @ share))
     plain = effect - z * error, effect + z * error

@@ -248,6 +248,11 @@ def test_event_times_beyond_a_gap_are_not_used() -> None:
     assert "3 event time(s) beyond a gap, or without an error" in found.note
 
 
+def test_few_clusters_are_said() -> None:
+    study = event_study(**rows(made(sizes={4.0: 6, np.inf: 8})))
+    assert "Only 14 clusters" in honest_bounds(study, bounds=[1.0]).note
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
