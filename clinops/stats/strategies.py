@@ -25,6 +25,7 @@ Bools = NDArray[np.bool_]
 
 BEGIN, REFRAIN = 0, 1
 NAMES = ("begin", "do not begin")
+FEW = "fewer deviate, or do not, than there are covariates, so the weights see the segment only"
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ def strategies(
 
     Returns
     -------
-    Strategies. Days without follow-up (exit 0) count nowhere. Where nobody can deviate all weights are 1.
+    Strategies. Days without follow-up (exit 0) count nowhere. Where nobody can deviate all weights are 1; where fewer
+    person-intervals of one kind than columns are there, the model has its intercepts only, and a note.
 
     Raises
     ------
@@ -296,9 +298,13 @@ def _model(
     who, where = person[fitted], segment[fitted]
     known = where if rest is None else np.full(len(where), np.searchsorted(grid, rest))
     intercepts = (where[:, None] == np.flatnonzero(both)[None]).astype(float)
-    design = np.column_stack([intercepts, still[who], moved[who, known]])
+    design, note = np.column_stack([intercepts, still[who], moved[who, known]]), ""
+    if min(deviates[fitted].sum(), (~deviates[fitted]).sum()) < design.shape[1]:
+        # Fewer of one kind than columns: a model would tell them apart perfectly and say nothing.
+        design, note = intercepts, FEW if design.shape[1] > intercepts.shape[1] else ""
     fit = refittable(design, deviates[fitted], weights=weight[who])
-    return Deviation(person, segment, deviates, at_risk, deviating, fit, fitted.astype(np.int64), fit.note)
+    said = "; ".join(part for part in (note, fit.note) if part)
+    return Deviation(person, segment, deviates, at_risk, deviating, fit, fitted.astype(np.int64), said)
 
 
 def _bounded(made: Strategies, truncate: float) -> Strategies:

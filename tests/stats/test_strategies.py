@@ -196,6 +196,18 @@ def test_everybody_begins_at_once():
     assert "nobody is left under “do not begin” after day 0" in found.note
 
 
+def test_too_few_who_deviate_for_the_covariates():
+    exit, cause, begins, _ = course(60, 6)
+    late = np.flatnonzero((exit > 30) & np.isfinite(begins))[:3]
+    alone = np.where(np.isin(np.arange(60), late), begins, NAN)
+    X = np.random.default_rng(1).normal(size=(60, 8))
+    wide, narrow = (
+        strategies(exit, cause, alone, grace=30, horizon=180, cuts=(0, 30, 180), X=x, truncate=None) for x in (X, None)
+    )
+    assert "fewer deviate" in wide.models[REFRAIN].note and narrow.models[REFRAIN].note == ""
+    assert wide.own[0][REFRAIN] == pytest.approx(narrow.own[0][REFRAIN])
+
+
 def test_an_event_on_the_grace_day_counts_under_both():
     of = strategies([5, 9, 9], [1, 0, 0], [NAN, 2, NAN], grace=5, horizon=9, cuts=(0, 2, 5, 9), truncate=None)
     assert not of.deviates[:, 0].any() and (of.ends[:, 0] == 5).all()

@@ -60,15 +60,17 @@ def reached(people: People) -> dict[str, CumulativeIncidence]:
     return made
 
 
-def out_of_order(people: People) -> list[tuple[str, int, int]]:
-    """How many have a later date before an earlier one: (what, how many, of those with both)."""
+def out_of_order(people: People) -> list[tuple[str, str, int, int]]:
+    """How many have a later date before an earlier one: (arm, what, how many, of those with the dates)."""
     found = []
-    for start, end in STEPS[:2]:
-        one, two = days_of(people, start), days_of(people, end)
-        both = np.isfinite(one) & np.isfinite(two)
-        found.append((f"{end} before the {start.lower()}", int((both & (two < one)).sum()), int(both.sum())))
-    alone = people.activated & ~np.isfinite(people.offer)
-    found.append(("Activation without an offer on record", int(alone.sum()), int(people.activated.sum())))
+    for arm, of in zip(people.names, (people.offered, ~people.offered), strict=True):
+        for start, end in STEPS[:2]:
+            one, two = days_of(people, start), days_of(people, end)
+            both = of & np.isfinite(one) & np.isfinite(two)
+            found.append((arm, f"{end} before the {start.lower()}", int((both & (two < one)).sum()), int(both.sum())))
+        taken = of & people.activated
+        alone = taken & ~np.isfinite(people.offer)
+        found.append((arm, "Activation without an offer on record", int(alone.sum()), int(taken.sum())))
     return found
 
 

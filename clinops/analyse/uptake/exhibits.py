@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clinops.stats.compliers import ComplianceTypes
 
 STRONG = 10.0
+MOST_OUT_OF_ORDER = 0.01
 MOST_STEPS = 300
 
 
@@ -113,13 +114,16 @@ def order_check(people: People) -> Check:
     import pandas as pd
 
     found = described.out_of_order(people)
-    frame = pd.DataFrame(found, columns=["what", "n", "of"]).astype({"n": "int64", "of": "int64"})
-    columns = (Column("what", "What"), Column("n", "Entries", "percent", "n/with both dates (%)", denominator="of"))
-    share = max((n / of for _, n, of in found if of), default=0.0)
+    frame = pd.DataFrame(found, columns=["arm", "what", "n", "of"]).astype({"n": "int64", "of": "int64"})
+    columns = (Column("what", "What"), Column("n", "Entries", "percent", "n/with the dates (%)", denominator="of"))
+    passed = all(n <= MOST_OUT_OF_ORDER * of for _, _, n, of in found)
+    said = "fewer than" if passed else "more than"
     return Check(
         "check_order", "Do the dates come in order?", frame, columns,
-        sentence=f"At most {100 * share:.1f}% have a later date before an earlier one, or activate without an offer.",
-        observed=share, threshold=0.01, passed=share <= 0.01,
+        sentence=f"In {'each' if passed else 'some'} row {said} one in a hundred have a later date before an earlier "
+        "one, or activate without an offer.",
+        observed="in order" if passed else "out of order", threshold="one in a hundred",
+        passed=passed, group_by="arm",
         why="An activation before its offer, or without one, means that the offer date is not the day on which people "
         "could first take the programme up; time before it is then counted on the wrong side.",
     )  # fmt: skip
@@ -153,17 +157,18 @@ def dropped(people: People, found: Sequence[tuple[str, int, int]]) -> Result:
     import pandas as pd
 
     frame = pd.DataFrame(found, columns=["what", "n", "of"]).astype({"n": "int64", "of": "int64"})
+    frame["share"] = 100 * frame["n"] / frame["of"]
     columns = (
-        Column("what", f"Of {people.names[0]}"),
-        Column("n", "Entries", "percent", "n/all (%)", denominator="of"),
-    )
+        Column("what", f"Of {people.names[0]}"), Column("n", "Entries", "count", "n"), Column("of", "Of", "count", "n"),
+        Column("share", "Share", "number1", "%", of="n"),
+    )  # fmt: skip
     n, of = found[0][1], found[0][2]
     share = 100 * n / of if of else 0.0
     return Result(
         "dropped", "Whom the effect in the treated leaves out", frame, columns,
         ("Those outside the comparator's range keep their weight; there the effect rests on the model.",)
         if len(found) > 1 else (),
-        f"{share:.1f}% of {of:,} {people.names[0]} have no counterpart and are not spoken for.",
+        f"{share:.1f}% of {people.names[0]} have no counterpart and are not spoken for.",
     )  # fmt: skip
 
 
@@ -178,8 +183,8 @@ def assumptions(people: People, found: ComplianceTypes) -> Result:
         drawn = "The offer was drawn at random, by the protocol."
     defying = (
         "Fewer activated with the offer than without it, which contradicts it." if found.defiers else
-        f"{100 * found.taken_not / found.n_not:.1f}% of those not offered activated; nothing contradicts it, and "
-        "nothing can prove it."
+        f"{'Some' if found.taken_not else 'None'} of those not offered activated (table 7); nothing contradicts it, "
+        "and nothing can prove it."
     )  # fmt: skip
     rows = [
         ("Independence", "Who was offered has nothing to do with how people would have fared.", drawn),
@@ -188,7 +193,7 @@ def assumptions(people: People, found: ComplianceTypes) -> Result:
         ("Monotonicity", "Nobody activates because of not being offered it and would not if offered (no defiers).",
          defying),
         ("Relevance", "The offer changes who activates.",
-         f"It raises activating by {100 * found.compliers[0]:.1f} points; see the first stage."),
+         "See the share of compliers and the first stage."),
         ("No interference", "One person's offer does not change another's outcome.", "Cannot be tested here."),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["name", "says", "here"])
@@ -268,7 +273,7 @@ def complier(people: People, rows: Sequence[Row]) -> Result:
     )  # fmt: skip
 
 
-def first_stage_check(rows: Sequence[Row]) -> Check:
+def first_stage_check(rows: Sequence[Row], types: ComplianceTypes) -> Check:
     """Whether the offer moves activation enough to be an instrument."""
     import pandas as pd
 
@@ -278,18 +283,20 @@ def first_stage_check(rows: Sequence[Row]) -> Check:
         "first": [100 * row["fit"].first_stage for row in late],
         "f": [row["fit"].first_stage_f for row in late],
         "n_exposed": [row["n_exposed"] for row in late], "n_comparator": [row["n_comparator"] for row in late],
+        "taken_offered": types.taken_offered, "taken_not": types.taken_not,
     })  # fmt: skip
+    taken = ("taken_offered", "taken_not")
     known = frame["f"][np.isfinite(frame["f"])]
     least = float(known.min()) if len(known) else math.nan
     columns = (
         Column("measure", "Outcome"), Column("n_exposed", "Offered", "count", "n"),
         Column("n_comparator", "Not", "count", "n"),
-        Column("first", "Activation, offered less not", "number1", "points", of=N),
+        Column("first", "Activation, offered less not", "number1", "points", of=taken),
         Column("f", "Effective F", "number0", of=N),
     )  # fmt: skip
     return Check(
         "check_first_stage", "Does the offer move activation?", frame, columns,
-        sentence=f"Smallest first-stage F: {words.number(least, 0)}; below {STRONG:g} the offer is a weak instrument.",
+        sentence=f"The smallest first-stage F is {words.number(least, 0)}; below {STRONG:g} an offer is weak.",
         observed=None if math.isnan(least) else least, threshold=STRONG,
         passed=None if math.isnan(least) else least >= STRONG,
         why="With a weak instrument two-stage least squares is wrong in centre and in width; read the Anderson–Rubin "

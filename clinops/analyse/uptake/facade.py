@@ -210,7 +210,7 @@ class Uptake(Readable, Analysis):
     def check_first_stage(self) -> Result:
         """Whether the offer moves activation."""
         return self._by_instrument("check_first_stage", "Does the offer move activation?",
-                                   lambda: exhibits.first_stage_check(self._complier))  # fmt: skip
+                                   lambda: exhibits.first_stage_check(self._complier, self._types))  # fmt: skip
 
     def _by_instrument(self, name: str, title: str, make: Any) -> Any:
         if self._complier:
