@@ -64,4 +64,5 @@ def _population(data: Dataset, adjusted: Adjusted) -> np.ndarray:
         return np.where(data.exposed == (estimand == "att"), adjusted.weights, 0.0)
     if estimand in ("overlap", "matching") and score is not None:
         return score * (1 - score) if estimand == "overlap" else np.minimum(score, 1 - score)
-    return np.ones(len(data))
+    # Of a full match within a caliper, those who could be matched.
+    return (adjusted.weights > 0).astype(float) if adjusted.sets is not None else np.ones(len(data))
