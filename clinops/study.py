@@ -25,7 +25,7 @@ from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError, unknown
-from clinops.results.result import Check, Result
+from clinops.results.result import Check, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,7 +295,7 @@ class Study(Analysis):
         timed = [m for m in self.protocol.outcomes if m.measure == "time to" and self.data.has(m)]
         chosen = next((m for m in timed if m.role == "primary"), timed[0] if timed else None)
         if chosen is None:
-            return _nothing(
+            return absent(
                 "survival", "Cumulative risk", "The protocol has no time to an event that these records give."
             )
         return curves.survival(self.data, self.protocol, chosen, self.weighted)
@@ -327,7 +327,7 @@ class Study(Analysis):
         from clinops.build import costs, rows
 
         if reason := costs.impossible(self.source):
-            return _nothing("cost_trend", "Cost per member-month by month from index", reason)
+            return absent("cost_trend", "Cost per member-month by month from index", reason)
         frame = self.outcomes.frame
         months = rows.person_months(self.protocol, self.baseline, "total", TREND_MONTHS, TREND_MONTHS)
         index = self.baseline.frame["index_date"].to_numpy(dtype="datetime64[D]")
@@ -517,10 +517,3 @@ NUMBERS = {
     "cost_trend": "Figure 5", "survival": "Figure 6", "forest": "Figure 7",
 }  # fmt: skip
 """The number of each exhibit, the same in every report."""
-
-
-def _nothing(name: str, title: str, reason: str) -> Result:
-    """An exhibit that these records cannot give: said in its place, not left out."""
-    import pandas as pd
-
-    return Result(name, title, pd.DataFrame({"not possible": [reason]}), sentence=f"Not possible: {reason}")

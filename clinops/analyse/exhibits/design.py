@@ -11,7 +11,7 @@ from clinops.define.events import Events
 from clinops.define.lint import exposures
 from clinops.define.protocol import Protocol
 from clinops.define.steps import Has, Lacks, Observed
-from clinops.results.result import Column, Figure, Result
+from clinops.results.result import Column, Figure, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,12 +201,10 @@ def _follow_up_bars(protocol: Protocol) -> list[tuple[str, float | None, float |
 
 def funnel(protocol: Protocol, baseline: Baseline) -> Result:
     """How far each arm went, from eligible to engaged, each step with its denominator."""
-    import pandas as pd
 
     title = "Reach: from eligible to engaged"
     if protocol.programme is None:
-        frame = pd.DataFrame({"not possible": ["The protocol describes no programme."]})
-        return Result("funnel", title, frame, sentence="Not possible: the protocol describes no programme.")
+        return absent("funnel", title, "the protocol describes no programme.")
     from clinops.build.rows import funnel as counted
 
     frame = counted(protocol, baseline)

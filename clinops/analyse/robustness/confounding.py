@@ -9,9 +9,9 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.effects import RELATIVE, Row
-from clinops.analyse.robustness.setting import COUNTS, Setting, not_possible, number
+from clinops.analyse.robustness.setting import COUNTS, Setting, number
 from clinops.define.measures import EVENT_KINDS
-from clinops.results.result import Check, Column, Figure, Result
+from clinops.results.result import Check, Column, Figure, Result, absent
 
 if TYPE_CHECKING:
     from clinops.stats.calibration import SystematicError
@@ -53,7 +53,7 @@ def tipping(setting: Setting, main: Row) -> Result:
     estimate, low, high = (number(main[name]) for name in ("estimate", "conf_low", "conf_high"))
     title = f"How strong would a confounder that nobody measured have to be? {setting.outcome.name}"
     if math.isnan(estimate):
-        return not_possible("tipping_point", title, "the effect could not be estimated.")
+        return absent("tipping_point", title, "the effect could not be estimated.")
     ratio = main["scale"].endswith("ratio")
     fine = np.linspace(0.005, 1 - PREVALENCE, 160)
     drawn = tipping_points(
@@ -216,7 +216,7 @@ def calibration(setting: Setting, controls: list[Row], outcomes: list[Row]) -> R
     log, error = log_estimates(controls)
     usable = int((np.isfinite(log) & np.isfinite(error)).sum())
     if usable < LEAST_CONTROLS:
-        return not_possible(
+        return absent(
             "calibration", title,
             f"empirical calibration needs at least {LEAST_CONTROLS} negative controls with an estimate; there are "
             f"{usable}.",

@@ -12,13 +12,13 @@ from clinops.analyse.bundle import Bundle
 from clinops.analyse.effects import Row
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.robustness import confounding, missing, placebo, pre_post, record, specifications
-from clinops.analyse.robustness.setting import Setting, not_possible, setting_of
+from clinops.analyse.robustness.setting import Setting, setting_of
 from clinops.define.base import whole
 from clinops.define.fields import several
 from clinops.define.protocol import Protocol
 from clinops.define.protocol import protocol as read_protocol
 from clinops.errors import DefinitionError
-from clinops.results.result import Check, Column, Result
+from clinops.results.result import Check, Column, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,9 +178,7 @@ class Robustness(Readable, Analysis):
         """Bounds for the exposed without a match."""
         title = "What of the exposed without a match?"
         nobody = "every exposed entry is in the analysis (no matching, or all found a match)."
-        return self._show(
-            "unmatched", lambda: missing.unmatched(self._setting) or not_possible("unmatched", title, nobody)
-        )
+        return self._show("unmatched", lambda: missing.unmatched(self._setting) or absent("unmatched", title, nobody))
 
     @property
     def change(self) -> Result:

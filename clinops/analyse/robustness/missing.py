@@ -11,9 +11,9 @@ from clinops.analyse import words
 from clinops.analyse.adjust import adjust
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import LEVEL, Row
-from clinops.analyse.robustness.setting import COUNTS, Setting, not_possible, number
+from clinops.analyse.robustness.setting import COUNTS, Setting, number
 from clinops.define.measures import Measure
-from clinops.results.result import Column, Result
+from clinops.results.result import Column, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def missing_covariates(setting: Setting, found: list[Row]) -> Result:
     title = "What of covariates that are missing?"
     lacking = incomplete(setting)
     if not lacking:
-        return not_possible("missing_covariates", title, "no covariate of the protocol is missing on any entry.")
+        return absent("missing_covariates", title, "no covariate of the protocol is missing on any entry.")
     frame, unit = pd.DataFrame(found), str(found[0]["unit"])
     base = setting.study.design.baseline
     held = [(m.name, float(base[m.id].isna().mean())) for m in lacking]
@@ -156,9 +156,7 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
     gone, y, adjusted = lost(setting), setting.data.column(setting.outcome), setting.adjusted
     weights = adjusted.weights
     if not (gone & (weights > 0)).any():
-        return not_possible(
-            "missing_outcomes", title, "everybody was followed to the end of the window or to death."
-        ), []
+        return absent("missing_outcomes", title, "everybody was followed to the end of the window or to death."), []
     binary = setting.outcome.measure in ("any", "time to")
     per, unit = setting.person
     y = np.where(np.isfinite(y), y, 0.0)

@@ -22,14 +22,14 @@ from clinops.analyse import words
 from clinops.analyse.adjust import adjust
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.effects import Row
-from clinops.analyse.robustness.setting import COUNTS, Setting, not_possible, number
+from clinops.analyse.robustness.setting import COUNTS, Setting, number
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.measures import PERSON_KINDS, Measure
 from clinops.define.protocol import Adjustment, Protocol
 from clinops.define.steps import Observed
 from clinops.define.windows import Window
 from clinops.errors import DataError
-from clinops.results.result import Check, Column, Result
+from clinops.results.result import Check, Column, Result, absent
 
 USE = ("count", "cost", "days at home")
 """Kinds of covariates that measure use: a placebo outcome in their days would be conditioned on itself."""
@@ -205,7 +205,7 @@ def placebo_check(setting: Setting, found: Placebo) -> Check | Result:
 
     name, title = NAMES[found.kind], TITLES[found.kind]
     if found.row is None or found.crude is None:
-        return not_possible(name, title, found.why)
+        return absent(name, title, found.why)
     lines = [{"how": how, **row} for how, row in (("crude", found.crude), (found.row["adjustment"], found.row))]
     frame = pd.DataFrame(lines)
     unit = str(found.row["unit"])

@@ -21,13 +21,13 @@ from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import LEVEL, Row
 from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.robustness.placebo import before_measure
-from clinops.analyse.robustness.setting import Setting, not_possible, setting_of
+from clinops.analyse.robustness.setting import Setting, setting_of
 from clinops.define.base import choice
 from clinops.define.protocol import Adjustment, Protocol
 from clinops.define.protocol import protocol as read_protocol
 from clinops.define.windows import Window
 from clinops.errors import DataError, DesignError
-from clinops.results.result import Column, Figure, Result
+from clinops.results.result import Column, Figure, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ def change_table(setting: Setting, change: Change | str, chosen: str = "comparat
 
     title = f"Before and after, {setting.names[0]}: {setting.outcome.name}"
     if isinstance(change, str):
-        return not_possible(NAMES[0], title, change)
+        return absent(NAMES[0], title, change)
     lines: list[dict[str, Any]] = []
     reasons = []
     for way in (chosen, *(w for w in WAYS if w != chosen)):
@@ -169,7 +169,7 @@ def change_table(setting: Setting, change: Change | str, chosen: str = "comparat
             "share": found.expected / found.observed if found.observed else np.nan,
         })  # fmt: skip
     if not lines:
-        return not_possible(NAMES[0], title, f"{' '.join(reasons)} {REFUSED}")
+        return absent(NAMES[0], title, f"{' '.join(reasons)} {REFUSED}")
     frame = pd.DataFrame(lines)
     notes = (
         f"{setting.outcome.name} over {change.window.length} days before the index date and {setting.outcome.window} "
@@ -215,7 +215,7 @@ def change_figure(setting: Setting, table: Result, name: str = NAMES[1]) -> Resu
 
     title = "The change, and the change expected without any programme"
     if "left" not in table.frame:
-        return not_possible(name, title, table.sentence.removeprefix("Not possible: "))
+        return absent(name, title, table.sentence.removeprefix("Not possible: "))
     unit = setting.person[1]
     first = table.frame.iloc[0]
     lines = [{"label": "Observed change", "group": "", "estimate": first["observed"], "low": np.nan, "high": np.nan}]

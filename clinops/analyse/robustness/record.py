@@ -11,11 +11,11 @@ import numpy as np
 from clinops.analyse import words
 from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import Row
-from clinops.analyse.robustness.setting import COUNTS, Setting, forest_data, not_possible
+from clinops.analyse.robustness.setting import COUNTS, Setting, forest_data
 from clinops.define.measures import EVENT_KINDS, Measure
 from clinops.define.protocol import Protocol
 from clinops.errors import DefinitionError, unknown
-from clinops.results.result import Check, Column, Figure, Result
+from clinops.results.result import Check, Column, Figure, Result, absent
 
 UNEQUAL = 1.25
 """Arms whose contacts per observed month differ by more than this factor, after adjustment, are seen unequally."""
@@ -54,10 +54,10 @@ def misclassification(
     title = "What if the outcome is recorded with error?"
     measure = chosen_event(setting, name)
     if measure is None:
-        return not_possible("misclassification", title, "the protocol has no outcome that counts events.")
+        return absent("misclassification", title, "the protocol has no outcome that counts events.")
     risks, covariance, counts = _risks(setting, measure)
     if not np.isfinite(risks).all():
-        return not_possible("misclassification", title, f"the risk of {measure.name} could not be estimated.")
+        return absent("misclassification", title, f"the risk of {measure.name} could not be estimated.")
     (low, high), (worst, best) = sensitivity, specificity
     cases = (
         ("As recorded", (1.0, 1.0), (1.0, 1.0)),

@@ -17,7 +17,7 @@ from clinops.build.outcomes import overlap
 from clinops.define.measures import Measure
 from clinops.define.protocol import Adjustment, Protocol
 from clinops.errors import DataError, DefinitionError
-from clinops.results.result import Column, Result
+from clinops.results.result import Column
 
 PER_TIME = {
     "cost": "PMPM difference", "count": "rate difference", "time to": "rate difference",
@@ -169,13 +169,6 @@ def member_months_of(data: Dataset, measure: Measure) -> Floats:
     start = 1.0 if measure.window is None or measure.window.start is None else float(measure.window.start)
     index = data.baseline["index_date"].to_numpy(dtype="datetime64[D]")
     return member_months(index, np.full(len(data), start), start + data.days(measure) - 1)
-
-
-def not_possible(name: str, title: str, reason: str) -> Result:
-    """An exhibit that these records or this protocol cannot give: said in its place, not left out."""
-    import pandas as pd
-
-    return Result(name, title, pd.DataFrame({"not possible": [reason]}), sentence=f"Not possible: {reason}")
 
 
 def forest_data(frame: Any, label: str) -> Any:

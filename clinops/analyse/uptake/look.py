@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse import words
-from clinops.results.result import Column, Result
+from clinops.results.result import Column, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +95,4 @@ def said(row: Row) -> str:
 
 def nothing(name: str, title: str, reason: str) -> Result:
     """An exhibit that was not asked for, or that these records cannot give: said in its place, not left out."""
-    import pandas as pd
-
-    return Result(name, title, pd.DataFrame({"not shown": [reason]}), sentence=f"Not shown: {reason}")
+    return absent(name, title, reason, why="not shown")
