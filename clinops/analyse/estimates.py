@@ -187,7 +187,7 @@ def _alternatives(protocol: Protocol) -> tuple[Adjustment, ...]:
     if protocol.assignment == "random":
         return ()
     grid = (
-        Adjustment("match", "att", caliper=0.2), Adjustment("match", "att", caliper=0.1),
+        Adjustment("match", "att", caliper=0.05), Adjustment("match", "att", caliper=0.2),
         Adjustment("weight", "overlap"), Adjustment("weight", "att"), Adjustment("weight", "att", penalty="l2"),
         Adjustment("weight", "att", truncate=0.99), Adjustment("weight", "att", using="entropy"),
         Adjustment("standardise", "att"), Adjustment("doubly robust", "att"),

@@ -100,7 +100,7 @@ def test_the_error_is_the_sandwich_of_all_estimating_equations(estimand: str, cl
 def test_matching_equals_matchit() -> None:
     """1:1 nearest on the logit with a caliper of 0.2 SD: who is matched, the effect and its clustered error."""
     data, expected = lalonde(), MATCHIT["nearest_caliper02_logit"]
-    made = adjusted(co.match(), data)
+    made = adjusted(co.match(caliper=0.2), data)
     assert_close(made.weights, by_row("matching_lalonde", "nearest_caliper02_logit", "weights"), 1e-8)
     sets = dict(zip(expected["subclass"]["rid"], expected["subclass"]["subclass"], strict=True))
     theirs = pd.Series([sets[name] for name in MATCHIT["ps"]["rid"]]).to_numpy(dtype=object)
@@ -115,7 +115,7 @@ def test_matching_equals_matchit() -> None:
 
 
 def test_who_found_no_match_is_said_and_names_the_estimand() -> None:
-    made = adjusted(co.match())
+    made = adjusted(co.match(caliper=0.2))
     assert made.share_unmatched == pytest.approx(68 / 185)
     assert made.estimand == "average effect in the matched treated (exposed who found a match)"
     assert "n = 68 of 185 exposed entries found no match." in made.notes

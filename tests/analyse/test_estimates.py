@@ -26,7 +26,7 @@ PAST = co.cost("total", co.before(365), name="Past cost")
 AGE, SEX = co.age_at_index(), co.sex()
 CONTROL = co.any_of(co.events("condition"), YEAR, name="Ear wax")
 ALTERNATIVES = [
-    "1:1 nearest matching, caliper 0.2 SD", "1:1 nearest matching, caliper 0.1 SD", "overlap weighting",
+    "1:1 nearest matching, caliper 0.05 SD", "1:1 nearest matching, caliper 0.2 SD", "overlap weighting",
     "ATT weighting, L2 score", "ATT weighting, truncated at 99%", "ATT entropy balancing", "standardisation, ATT",
     "doubly robust, ATT",
 ]  # fmt: skip
@@ -311,7 +311,7 @@ def test_the_grid_that_the_protocol_states() -> None:
     stated = co.sensitivity(windows=(co.days(1, 90), co.days(31, 365)), adjustments=(co.match(2),))
     reread = Rereader()
     made = frame(sensitivity_rows(DATA, full(sensitivity=stated), months, reread))
-    assert made["adjustment"].tolist() == ["1:2 nearest matching, caliper 0.2 SD", "ATT weighting", "ATT weighting"]
+    assert made["adjustment"].tolist() == ["1:2 nearest matching, caliper 0.05 SD", "ATT weighting", "ATT weighting"]
     assert made["period"].tolist() == ["days 1 to 365", "days 1 to 90", "days 31 to 365"]
     assert reread.asked == [co.days(1, 90), co.days(31, 365)]
 

@@ -563,7 +563,7 @@ def test_another_adjustment_has_another_label() -> None:
         (co.weight(), "ATT weighting"),
         (co.weight("ate", penalty="l1", truncate=0.99), "ATE weighting, L1 score, truncated at 99%"),
         (co.match(3, caliper=None), "1:3 nearest matching, no caliper"),
-        (co.match(), "1:1 nearest matching, caliper 0.2 SD"),
+        (co.match(), "1:1 nearest matching, caliper 0.05 SD"),
         (co.crude(), "crude"),
     ],
 )

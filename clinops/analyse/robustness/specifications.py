@@ -31,7 +31,7 @@ def adjustments(protocol: Protocol) -> tuple[Adjustment, ...]:
         return (protocol.adjust,)
     usual = (
         Adjustment("weight", "att"), Adjustment("weight", "overlap"), Adjustment("weight", "att", truncate=0.99),
-        Adjustment("weight", "att", penalty="l2"), Adjustment("match", "att", caliper=0.2),
+        Adjustment("weight", "att", penalty="l2"), Adjustment("match", "att", caliper=0.05),
     )  # fmt: skip
     asked = (protocol.adjust, *protocol.sensitivity.adjustments, *usual)
     return tuple({one.label: one for one in reversed(asked) if one.method != "none"}.values())[::-1]
