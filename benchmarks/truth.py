@@ -66,9 +66,13 @@ def write(folder: Path) -> None:
         if worlds := kept(folder / f"{study}.jsonl"):
             found += summaries.designs(worlds[seed] for seed in sorted(worlds))
     summaries.write(summaries.DESIGNS_CSV, found)
+    found = summaries.read(
+        summaries.DESIGNS_CSV, summaries.Design
+    )  # the page shows what the file holds, as rounded there
     worlds = kept(folder / "assumptions.jsonl")
     judged = summaries.assumptions(worlds[seed] for seed in sorted(worlds))
     summaries.write(summaries.ASSUMPTIONS_CSV, judged)
+    judged = summaries.read(summaries.ASSUMPTIONS_CSV, summaries.Assumption)
     text = PAGE.read_text(encoding="utf-8")
     for name, table in (("designs", design_table(found)), ("assumptions", assumption_table(judged))):
         begin, end = f"<!-- {name}: made by benchmarks/truth.py -->", f"<!-- end of {name} -->"

@@ -13,7 +13,7 @@ from clinops.worlds import ladder as lab
 from clinops.worlds.ladder import ladder
 from tests.notebooks.conftest import Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 PERSONS, SEED = 6_000, 3
 HALF = 182

@@ -13,7 +13,7 @@ from clinops.analyse.robustness.facade import NUMBERS
 from tests.notebooks.conftest import PROTOCOLS, Run
 from tests.notebooks.test_outcomes import entries, table
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 
 @pytest.fixture(scope="module")

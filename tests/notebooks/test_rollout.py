@@ -13,7 +13,7 @@ from clinops.analyse.panels import interrupted, rollout
 from clinops.worlds import write
 from tests.notebooks.conftest import ROOT, Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 EMERGENCY, DIABETES, OFFER = 9203, 201826, 2000000001
 MONTH = 30.4375

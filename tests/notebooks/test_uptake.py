@@ -13,7 +13,7 @@ from clinops.analyse.uptake.facade import NUMBERS
 from tests.notebooks.conftest import PROTOCOLS, Run
 from tests.notebooks.test_outcomes import DAY, LAST, entries, table
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 OFFER, ACTIVATION, ENGAGEMENT = 2_000_000_001, 2_000_000_002, 2_000_000_003
 DEFENCE = "Letters went out in the order of a number that the insurer drew."
