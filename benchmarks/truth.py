@@ -66,9 +66,7 @@ def write(folder: Path) -> None:
         if worlds := kept(folder / f"{study}.jsonl"):
             found += summaries.designs(worlds[seed] for seed in sorted(worlds))
     summaries.write(summaries.DESIGNS_CSV, found)
-    found = summaries.read(
-        summaries.DESIGNS_CSV, summaries.Design
-    )  # the page shows what the file holds, as rounded there
+    found = summaries.read(summaries.DESIGNS_CSV, summaries.Design)  # as rounded there
     worlds = kept(folder / "assumptions.jsonl")
     judged = summaries.assumptions(worlds[seed] for seed in sorted(worlds))
     summaries.write(summaries.ASSUMPTIONS_CSV, judged)
