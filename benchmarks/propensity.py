@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import statsmodels.api as sm
 from sklearn.linear_model import LogisticRegression
@@ -12,12 +14,13 @@ from clinops.stats.propensity import propensity
 WIDTH = 20
 
 
-def arms(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return twenty standardised covariates and who is exposed (about a third)."""
+def arms(n: int, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
+    """Return standardised covariates and who is exposed (about a third)."""
     rng = np.random.default_rng(2)
-    x = rng.normal(size=(n, WIDTH))
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    return x, rng.random(n) < 1 / (1 + np.exp(0.9 - x @ np.linspace(-0.4, 0.4, WIDTH)))
+    x = rng.normal(size=(n, width))
+    x -= x.mean(axis=0)
+    x /= x.std(axis=0)
+    return x, rng.random(n) < 1 / (1 + np.exp(0.9 - x @ np.linspace(-0.4, 0.4, width) * np.sqrt(WIDTH / width)))
 
 
 def one_size(n: int) -> None:
@@ -46,9 +49,25 @@ def one_size(n: int) -> None:
     versus("Logistic, L2, 20 covariates", n, ridge, lambda: peer_plain(1.0), "scikit-learn, C=1")
 
 
+def wide(n: int, width: int) -> None:
+    """Time a score of many people and covariates once, and say what memory the process came to hold."""
+    x, exposed = arms(n, width)
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+    def peer() -> np.ndarray:
+        return LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(x, exposed).coef_[0]
+
+    ours = propensity(x, exposed).coef[1:]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    np.testing.assert_allclose(ours, peer(), atol=1e-4)
+    versus(f"Logistic, {width} covariates", n, lambda: propensity(x, exposed), peer, "scikit-learn, C=inf", 1)
+    print(f"Peak memory of {n:,} x {width}: {held:.1f} GB with the data made, {peak:.1f} GB after the score.")
+
+
 def main() -> None:
-    """Run every size."""
+    """Run every size; the widest first, so that the peak of memory is its own."""
     heading("numpy", "scikit-learn", "statsmodels")
+    wide(1_000_000, 100)
     for n in (10_000, 100_000, 300_000):
         one_size(n)
 

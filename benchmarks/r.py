@@ -19,13 +19,14 @@ class R:
     Parameters
     ----------
     folder : where columns are handed over.
+    script : what R runs, beside this file; `matchit.R` takes columns of people (`load_people`) and matches them.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, script: str = "peer.R") -> None:
+        self.folder, self.script = Path(folder), script
 
     def __enter__(self) -> R:
-        script = str(Path(__file__).with_name("peer.R"))
+        script = str(Path(__file__).with_name(self.script))
         self._process = subprocess.Popen(
             ["Rscript", "--vanilla", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -37,10 +38,18 @@ class R:
 
     def load(self, columns: Mapping[str, np.ndarray]) -> None:
         """Hand over time, event, cause, entry (n,) and x (n, q)."""
-        for name, values in columns.items():
-            np.asarray(values, dtype=np.float64).ravel(order="F").tofile(self.folder / name)
+        self._hand_over(columns)
         n, q = columns["x"].shape
         self._ask(f"load {self.folder} {n} {q}")
+
+    def load_people(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Hand over logit and treated (n,)."""
+        self._hand_over(columns)
+        self._ask(f"load {self.folder} {len(columns['treated'])}")
+
+    def _hand_over(self, columns: Mapping[str, np.ndarray]) -> None:
+        for name, values in columns.items():
+            np.asarray(values, dtype=np.float64).ravel(order="F").tofile(self.folder / name)
 
     def run(self, what: str) -> Clocked:
         """Fit; the seconds are R's own."""
@@ -57,14 +66,14 @@ class R:
         return [float(word) for word in answer.split()]
 
 
-def there() -> bool:
-    """Whether R with survival can be run."""
+def there(package: str = "survival") -> bool:
+    """Whether R with the package can be run."""
     if shutil.which("Rscript") is None:
         return False
-    return subprocess.run(["Rscript", "-e", "library(survival)"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["Rscript", "-e", f"library({package})"], capture_output=True, check=False).returncode == 0
 
 
-def versions() -> str:
-    """Of R and of survival."""
-    ask = 'cat("R", as.character(getRversion()), "survival", as.character(packageVersion("survival")))'
+def versions(package: str = "survival") -> str:
+    """Of R and of the package."""
+    ask = f'cat("R", as.character(getRversion()), "{package}", as.character(packageVersion("{package}")))'
     return subprocess.run(["Rscript", "-e", ask], capture_output=True, text=True, check=True).stdout

@@ -16,7 +16,7 @@ from clinops.analyse.analysis import Analysis
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import MAIN
-from clinops.analyse.exhibits import balance, curves, design, outcomes
+from clinops.analyse.exhibits import balance, curves, design, outcomes, positivity
 from clinops.analyse.exhibits import effects as shown
 from clinops.analyse.exhibits.effects import pick
 from clinops.analyse.exhibits.gallery import Gallery
@@ -25,7 +25,7 @@ from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError, unknown
-from clinops.results.result import Check, Result
+from clinops.results.result import Check, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class Study(Analysis):
         """The comparator cohort, with its attrition."""
         from clinops.build.cohorts import build
 
-        return build(self.protocol.comparator, self.source)
+        return build(self.protocol.comparator, self.source, self.exposed)
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -108,6 +108,12 @@ class Study(Analysis):
         """The main adjustment: weights or matched sets, the score behind them, what the variance respects."""
         p = self.protocol
         return adjust(self.design, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
+
+    @cached_property
+    def weighted(self) -> Adjusted:
+        """What weights the curves: the main adjustment, or weights of its estimand where that models the outcome."""
+        p = self.protocol
+        return adjust(self.design, p.covariates, p.adjust.as_weights, cluster=p.cluster, seed=p.seed)
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -138,9 +144,10 @@ class Study(Analysis):
 
         p = self.protocol
         rows = made.main_rows(self.data, p, self.adjusted, self._months)
-        rows += made.ladder_rows(self.data, p, self.adjusted, self._months)
+        ladder = made.ladder_rows(self.data, p, self.adjusted, self._months)
+        rows += ladder
         rows += made.subgroup_rows(self.data, p, self._months)
-        rows += made.sensitivity_rows(self.data, p, self._months, self._reread)
+        rows += made.sensitivity_rows(self.data, p, self._months, self._reread, ladder)
         names = {"exposed": p.exposed.name, "comparator": p.comparator.name, "notebook": os.environ.get(NOTEBOOK, "")}
         return [names | row | {"unit": self._priced(row.get("unit"))} for row in rows]
 
@@ -288,10 +295,10 @@ class Study(Analysis):
         timed = [m for m in self.protocol.outcomes if m.measure == "time to" and self.data.has(m)]
         chosen = next((m for m in timed if m.role == "primary"), timed[0] if timed else None)
         if chosen is None:
-            return _nothing(
+            return absent(
                 "survival", "Cumulative risk", "The protocol has no time to an event that these records give."
             )
-        return curves.survival(self.data, self.protocol, chosen, self.adjusted)
+        return curves.survival(self.data, self.protocol, chosen, self.weighted)
 
     def kaplan_meier(self, outcome: str) -> dict[str, KaplanMeierFitter]:
         """Unadjusted survival of one outcome as fitted lifelines models, by arm.
@@ -320,13 +327,13 @@ class Study(Analysis):
         from clinops.build import costs, rows
 
         if reason := costs.impossible(self.source):
-            return _nothing("cost_trend", "Cost per member-month by month from index", reason)
+            return absent("cost_trend", "Cost per member-month by month from index", reason)
         frame = self.outcomes.frame
         months = rows.person_months(self.protocol, self.baseline, "total", TREND_MONTHS, TREND_MONTHS)
         index = self.baseline.frame["index_date"].to_numpy(dtype="datetime64[D]")
         first, last = (frame[c].to_numpy(dtype=float) for c in ("observed_from_day", "end_day"))
         at, covered = months_covered(index, first, last, TREND_MONTHS, TREND_MONTHS)
-        return curves.cost_trend(self.data, self.protocol, self.adjusted, months, covered, at, self.currency)
+        return curves.cost_trend(self.data, self.protocol, self.weighted, months, covered, at, self.currency)
 
     # --- checks and the answer ------------------------------------------------------------------
 
@@ -340,6 +347,8 @@ class Study(Analysis):
             "check_follow_up": lambda: checks.follow_up_check(self.data, self.outcomes.frame, self.protocol),
             "check_negative_controls": lambda: checks.negative_control_check(self.estimates, self.protocol),
             "e_values": lambda: checks.e_values(self.data, self.estimates, self.protocol),
+            "check_equipoise": lambda: positivity.equipoise_check(self.design, self.protocol, self.adjusted),
+            "check_positivity": lambda: positivity.positivity_check(self.design, self.protocol, self.adjusted),
             "check_plan": lambda: plan.plan_check(self.register, self.protocol, self.rows),
         }
         return tuple(self._show(name, make) for name, make in made.items())  # type: ignore[misc]
@@ -502,15 +511,9 @@ NUMBERS = {
     "subgroups": "Table 8", "sensitivity": "Table 9", "checks": "Table 10",
     "check_design": "Table 10a", "check_balance": "Table 10b",
     "check_overlap": "Table 10c", "check_follow_up": "Table 10d", "check_negative_controls": "Table 10e",
-    "e_values": "Table 10f", "check_plan": "Table 10g", "code_lists": "Table 11", "limits": "Table 12",
+    "e_values": "Table 10f", "check_equipoise": "Table 10g", "check_positivity": "Table 10h", "check_plan": "Table 10i",
+    "code_lists": "Table 11", "limits": "Table 12",
     "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",
     "cost_trend": "Figure 5", "survival": "Figure 6", "forest": "Figure 7",
 }  # fmt: skip
 """The number of each exhibit, the same in every report."""
-
-
-def _nothing(name: str, title: str, reason: str) -> Result:
-    """An exhibit that these records cannot give: said in its place, not left out."""
-    import pandas as pd
-
-    return Result(name, title, pd.DataFrame({"not possible": [reason]}), sentence=f"Not possible: {reason}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.exhibits.gallery import RUN_FOLDER
 from clinops.define.findings import Findings
+from clinops.define.panel import PeriodPlan
 from clinops.define.protocol import Protocol
 from clinops.results.front import FrontPage
 from clinops.results.result import Result
@@ -40,7 +41,7 @@ class Bundle:
     title: str
     exhibits: tuple[Result, ...]
     source: Any
-    protocol: Protocol | None = None
+    protocol: Protocol | PeriodPlan | None = None
     findings: Findings | None = None
     estimates: pd.DataFrame | None = None
     verdicts: tuple[Mapping[str, str], ...] = ()

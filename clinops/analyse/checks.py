@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.dataset import Dataset
-from clinops.analyse.effects import MAIN, RELATIVE
+from clinops.analyse.effects import scales
 from clinops.analyse.exhibits.effects import pick
 from clinops.define.findings import Findings
 from clinops.define.measures import Measure
@@ -121,14 +121,14 @@ _CONTROL = (
 
 
 def _control(estimates: pd.DataFrame, protocol: Protocol, measure: Measure) -> dict[str, Any] | None:
-    scale = RELATIVE[measure.measure]
+    main, scale = scales(measure, protocol.adjust)
     adjusted = pick(estimates, measure, scale, protocol.adjust.label, "negative control")
     crude = pick(estimates, measure, scale, "crude", "negative control")
     if adjusted is None:
         return None
     p_value = _number(adjusted["p_value"])
     if np.isnan(p_value):
-        absolute = pick(estimates, measure, MAIN[measure.measure], protocol.adjust.label, "negative control")
+        absolute = pick(estimates, measure, main, protocol.adjust.label, "negative control")
         p_value = p_value if absolute is None else _number(absolute["p_value"])
     row = {"measure": measure.name, "p_value": p_value}
     row |= {name: adjusted[name] for name in _EVENTS}
@@ -184,7 +184,7 @@ def _e_value(data: Dataset, estimates: pd.DataFrame, protocol: Protocol, measure
     """One outcome's row; its numbers are NaN where the effect, or the outcome's spread, does not exist."""
     from clinops.stats import sensitivity
 
-    scale = RELATIVE[measure.measure]
+    _, scale = scales(measure, protocol.adjust)
     row = pick(estimates, measure, scale, protocol.adjust.label)
     estimate, low, high = _ends(row)
     if scale == "mean ratio":

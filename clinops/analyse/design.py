@@ -83,7 +83,7 @@ def _present(data: Dataset, covariates: tuple[Measure, ...]) -> list[Measure]:
     return [m for m in covariates if m.id in data.baseline.columns]
 
 
-def _raw(data: Dataset, measure: Measure) -> Floats:
+def raw_number(data: Dataset, measure: Measure) -> Floats:
     """The values of a number; a date counts in days from the first index date."""
     values = data.baseline[measure.id]
     if values.dtype.kind == "M":
@@ -92,7 +92,7 @@ def _raw(data: Dataset, measure: Measure) -> Floats:
 
 
 def _number(data: Dataset, measure: Measure) -> tuple[Term, Floats]:
-    return Term(measure, None, "as is", _unit(data, measure)), _raw(data, measure)
+    return Term(measure, None, "as is", _unit(data, measure)), raw_number(data, measure)
 
 
 def _unit(data: Dataset, measure: Measure) -> str:
@@ -101,7 +101,7 @@ def _unit(data: Dataset, measure: Measure) -> str:
 
 
 def _numbers(data: Dataset, measure: Measure) -> list[tuple[Term, Floats]]:
-    raw = _raw(data, measure)
+    raw = raw_number(data, measure)
     missing = np.isnan(raw)
     skewed = measure.measure in ("count", "cost")
     value = np.sign(raw) * np.log1p(np.abs(raw)) if skewed else raw

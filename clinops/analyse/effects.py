@@ -9,7 +9,9 @@ import numpy as np
 
 from clinops.analyse.adjust import Adjusted
 from clinops.analyse.dataset import DAYS_A_YEAR, Dataset, Floats
+from clinops.define.adjustment import Adjustment
 from clinops.define.measures import Measure
+from clinops.errors import DataError
 
 if TYPE_CHECKING:
     from clinops.stats.weighted_effects import ArmValues
@@ -68,6 +70,16 @@ RELATIVE = {
 }  # fmt: skip
 
 
+def scales(measure: Measure, adjust: Adjustment) -> tuple[str, str]:
+    """The absolute and the relative scale that stand for a measure under an adjustment.
+
+    A model of the outcome has no curve, so the rate stands for a time to an event.
+    """
+    if measure.measure == "time to" and not adjust.needs_weights:
+        return "rate difference", "rate ratio"
+    return MAIN[measure.measure], RELATIVE[measure.measure]
+
+
 def effects(
     data: Dataset, measure: Measure, adjusted: Adjusted, *, months: Floats | None = None, **said: Any
 ) -> list[Row]:
@@ -88,11 +100,17 @@ def effects(
     Notes
     -----
     "time to" adds the risk at the end of the window (1 - Kaplan-Meier) and the hazard ratio (Cox,
-    Efron ties); the other scales are weighted means and ratios with M-estimation variance.
+    Efron ties); the other scales are means and ratios with M-estimation variance, weighted, or from a
+    model of the outcome (`outcome_models`), which has no curve of a "time to".
     """
     base = _described(data, measure, adjusted) | said
     rows = _mean_effects(data, measure, adjusted, months)
-    if measure.measure == "time to":
+    if measure.measure == "time to" and not adjusted.adjustment.needs_weights:
+        from clinops.analyse.outcome_models import NO_CURVE
+
+        curve: Row = {"unit": "per 1,000 persons", "estimate": None, "note": NO_CURVE}
+        rows = [*({"scale": f"risk {kind}"} | curve for kind in ("difference", "ratio")), *rows]
+    elif measure.measure == "time to":
         from clinops.analyse.survival import survival_effects
 
         rows = [*survival_effects(data, measure, adjusted), *rows]
@@ -123,12 +141,16 @@ def _mean_effects(data: Dataset, measure: Measure, adjusted: Adjusted, months: F
 
     made: dict[tuple[float, str | None], ArmValues] = {}
     left = int((~np.isfinite(data.column(measure)) & (adjusted.weights > 0)).sum())
-    rows = []
+    rows: list[Row] = []
     for scale in SCALES[measure.measure]:
         key = (scale.per, scale.denominator)
         if key not in made:
-            made[key] = _arm_values(data, measure, adjusted, scale, months)
-        effect = contrast(made[key], scale.contrast, cluster=adjusted.cluster, conf_level=LEVEL)[0]
+            try:
+                made[key] = _arm_values(data, measure, adjusted, scale, months)
+            except DataError as problem:  # rows on which a model of the outcome cannot be fitted
+                rows.append({"scale": scale.name, "unit": scale.unit, "estimate": None, "note": str(problem)})
+                continue
+        effect = contrast(made[key], scale.contrast, cluster=adjusted.clusters, conf_level=LEVEL)[0]
         left_out = "rows without a value were left out" if left else ""  # n says how many are in
         note = "; ".join(part for part in (effect.note, left_out) if part)
         rows.append({
@@ -146,13 +168,18 @@ def _arm_values(
 ) -> ArmValues:  # fmt: skip
     from clinops.stats.weighted_effects import weighted_values
 
+    denominator = _denominator(data, measure, scale, months)
+    if not adjusted.adjustment.needs_weights:
+        from clinops.analyse.outcome_models import modelled_values
+
+        return modelled_values(data.column(measure), data.exposed, adjusted, measure.measure, denominator, scale.per)
     y = data.column(measure) * scale.per
     keep = np.isfinite(y)
     known = adjusted.known_weights or not keep.all()
     return weighted_values(
         np.where(keep, y, 0.0)[:, None], data.exposed,
         adjusted.balancing if not known else np.where(keep, adjusted.weights, 0.0),
-        propensity=None if known else adjusted.propensity, denominator=_denominator(data, measure, scale, months),
+        propensity=None if known else adjusted.propensity, denominator=denominator,
     )  # fmt: skip
 
 

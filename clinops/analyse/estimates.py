@@ -12,8 +12,9 @@ import numpy as np
 from clinops.analyse.adjust import Adjusted, adjust
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import MAIN, Row, effects
+from clinops.define.adjustment import Adjustment
 from clinops.define.measures import Measure
-from clinops.define.protocol import Adjustment, Protocol, Subgroup
+from clinops.define.protocol import Protocol, Subgroup
 from clinops.define.windows import Window
 from clinops.errors import DataError
 
@@ -102,15 +103,23 @@ def _heterogeneity(pairs: list[tuple[float, float]], chi2: Any) -> float:
 
 
 def sensitivity_rows(
-    data: Dataset, protocol: Protocol, months: Months, reread: Callable[[Window], Dataset]
+    data: Dataset, protocol: Protocol, months: Months, reread: Callable[[Window], Dataset], ladder: Iterable[Row] = ()
 ) -> list[Row]:
-    """The primary outcome under other windows and other adjustments."""
+    """The primary outcome under other windows and other adjustments.
+
+    `ladder` holds rows of the same data (see `ladder_rows`): an adjustment that is among them is not made twice.
+    """
     primary = _primary(data, protocol)
     if primary is None:
         return []
     rows: list[Row] = []
+    made = {row["adjustment"]: row for row in ladder}
     for adjustment in protocol.sensitivity.adjustments or _alternatives(protocol):
-        rows += _one(data, protocol, primary, adjustment, months, analysis="sensitivity", level="adjustment")
+        said = {"analysis": "sensitivity", "level": "adjustment"}
+        if adjustment.label in made:
+            rows.append(made[adjustment.label] | said)
+        else:
+            rows += _one(data, protocol, primary, adjustment, months, **said)
     for window in protocol.sensitivity.windows or _half(protocol):
         rows += _other_window(protocol, primary, window, months, reread)
     keep = MAIN[primary.measure]
@@ -178,11 +187,13 @@ def _alternatives(protocol: Protocol) -> tuple[Adjustment, ...]:
     if protocol.assignment == "random":
         return ()
     grid = (
-        Adjustment("match", "att", caliper=0.2), Adjustment("match", "att", caliper=0.1),
+        Adjustment("match", "att", caliper=0.05), Adjustment("match", "att", caliper=0.2),
         Adjustment("weight", "overlap"), Adjustment("weight", "att"), Adjustment("weight", "att", penalty="l2"),
-        Adjustment("weight", "att", truncate=0.99),
+        Adjustment("weight", "att", truncate=0.99), Adjustment("weight", "att", using="entropy"),
+        Adjustment("standardise", "att"), Adjustment("doubly robust", "att"),
     )  # fmt: skip
-    return tuple(a for a in grid if a.label != protocol.adjust.label)
+    curve = protocol.primary is not None and protocol.primary.measure == "time to"
+    return tuple(a for a in grid if a.label != protocol.adjust.label and (a.needs_weights or not curve))
 
 
 def _half(protocol: Protocol) -> tuple[Window, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from clinops.analyse.adjust import ESTIMANDS, Adjusted
 from clinops.analyse.capture import capture_of
+from clinops.define.base import slug
 from clinops.define.measures import SCORE_KINDS
 from clinops.define.protocol import Protocol
 from clinops.define.steps import Step
@@ -59,6 +60,8 @@ def _listed(steps: list[Step]) -> str:
 def _follow_up(protocol: Protocol) -> str:
     ends = ", ".join(e if isinstance(e, str) else e.label for e in protocol.follow_up.censor)
     rule = f" Capture: {protocol.follow_up.capture}." if protocol.follow_up.capture else ""
+    if (days := protocol.follow_up.last_contact) is not None:
+        rule = f" Observation ends {days} days after the last visit on record, if that is sooner.{rule}"
     return (
         f"**Follow-up.** {str(protocol.follow_up.window).capitalize()} from the index date (day 0), ending early at "
         f"{ends}. Windows include both ends; day 0 is neither baseline nor outcome; events and deaths precede "
@@ -68,6 +71,8 @@ def _follow_up(protocol: Protocol) -> str:
 
 def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
     used = {t.measure.id for t in adjusted.design.terms} if adjusted.design else set()
+    exact = {slug(name) for name in adjusted.adjustment.exact} if adjusted.adjustment.method == "match" else set()
+    used |= exact
     names = [m.name for m in protocol.covariates if m.id in used]
     left = [m.name for m in protocol.covariates if m.id not in used] if adjusted.design else []
     scores = [
@@ -78,6 +83,9 @@ def _covariates(protocol: Protocol, adjusted: Adjusted, age_rule: str) -> str:
     text = f"**Covariates.** {', '.join(names) or 'None'}."
     if scores:
         text += f" {'; '.join(scores)} (Quan 2005 code lists)."
+    if exact:
+        named = {m.id: m.name for m in protocol.covariates}
+        text += f" Matched exactly: {', '.join(named.get(name, 'Index date') for name in sorted(exact))}."
     if left:
         text += f" Not used, since they could not be measured or do not vary: {', '.join(left)}."
     return (
@@ -107,21 +115,47 @@ def _age(rule: str) -> str:
 def _adjustment(protocol: Protocol, adjusted: Adjusted) -> str:
     if protocol.adjust.method == "none":
         return "**Analysis.** The arms are compared as they are."
-    score = (
-        "logistic regression"
-        if protocol.adjust.penalty is None
-        else f"{protocol.adjust.penalty.upper()}-penalised logistic regression"
-    )
-    variance = (
-        f"takes the weights as known and is clustered by {adjusted.cluster_name}"
-        if adjusted.known_weights
-        else f"accounts for the estimation of the score (M-estimation) and is clustered by {adjusted.cluster_name}"
-    )
     return (
-        f"**Analysis.** Estimand: {ESTIMANDS[protocol.estimand]}. Propensity score by {score}; {adjusted.label}. "
-        f"The variance of means, risks and rates {variance}. Hazard ratios (Cox, Efron ties) have a robust "
-        "variance that takes the weights as known."
+        f"**Analysis.** Estimand: {ESTIMANDS[protocol.estimand]}. {_how(protocol)} {_variance(adjusted)} "
+        "Hazard ratios (Cox, Efron ties) have a robust variance that takes the weights as known."
     )
+
+
+def _how(protocol: Protocol) -> str:
+    """What was done to make the arms comparable, in a sentence or two."""
+    adjust = protocol.adjust
+    penalised = f"{adjust.penalty.upper()}-penalised " if adjust.penalty else ""
+    score = f"Propensity score by {penalised}logistic regression"
+    if adjust.method == "weight":
+        return {
+            "entropy": "Weights by entropy balancing, which makes the covariates' means equal (Hainmueller 2012).",
+            "cbps": "Weights by the covariate balancing propensity score (Imai and Ratkovic 2014).",
+        }.get(adjust.using, f"{score}; {adjust.label}.")
+    if adjust.method == "match":
+        by_score = adjust.how in ("nearest", "optimal", "full", "subclass") or adjust.caliper is not None
+        return f"{score}; {adjust.label}." if by_score else f"{adjust.label[0].upper()}{adjust.label[1:]}."
+    model = (
+        "Each outcome was regressed on the covariates in each arm (logistic for risks, log-linear for counts and "
+        "costs, linear for others and for person-time)"
+    )
+    if adjust.method == "standardise":
+        return f"{model} and both predictions averaged over the same persons ({adjust.label}; no weights)."
+    return f"{score}. {model}, and its residuals weighted by the score ({adjust.label}, augmented weighting)."
+
+
+def _variance(adjusted: Adjusted) -> str:
+    """What the variance of means, risks and rates accounts for."""
+    by = f"is clustered by {adjusted.cluster_name}"
+    adjust = adjusted.adjustment
+    if adjust.method == "standardise":
+        return f"The variance accounts for the estimation of the models (M-estimation) and {by}."
+    if adjust.method == "doubly robust":
+        known = "takes both models as known" if adjust.penalty else "accounts for the estimation of both models"
+        return f"The variance {known} and {by}."
+    what = "weights" if adjust.using != "logistic" else "score"
+    if adjusted.known_weights:
+        return f"The variance of means, risks and rates takes the weights as known and {by}."
+    return f"The variance of means, risks and rates accounts for the estimation of the {what} (M-estimation) and {by}."
 
 
 def _outcomes(protocol: Protocol) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,10 +137,21 @@ def _error(
         rows = np.flatnonzero(_rows(data, adjusted, arm))[fitted[name].rows.kept]
         influence[rows] -= slopes[name] * _influence(fitted[name], horizon)
     used = adjusted.weights > 0
-    clusters, code = np.unique(adjusted.cluster[used], return_inverse=True)
-    if len(clusters) < 2:
-        return float("nan")
-    return float(np.sqrt((np.bincount(code, weights=influence[used]) ** 2).sum()))
+
+    def squares(ids: NDArray[np.int64]) -> float:
+        code = np.unique(ids, return_inverse=True)[1]
+        return float((np.bincount(code, weights=influence[used]) ** 2).sum()) if code.max(initial=0) else np.nan
+
+    return float(np.sqrt(_by_clusters(squares, adjusted, used)))
+
+
+def _by_clusters(variance: Callable[[NDArray[np.int64]], float], adjusted: Adjusted, rows: NDArray[np.bool_]) -> float:
+    """The variance by the clusters of these rows, or by both kinds where sets and persons cross."""
+    from clinops.stats.multiway import two_way_variance
+
+    if adjusted.crossed is None:
+        return variance(adjusted.cluster[rows])
+    return float(two_way_variance(variance, adjusted.crossed[rows], adjusted.cluster[rows])[0])
 
 
 def _influence(curve: SurvivalCurve, horizon: float) -> Floats:
@@ -186,17 +198,23 @@ def _hazard_ratio(data: Dataset, measure: Measure, adjusted: Adjusted) -> Row:
     why = f"Not estimable: no event in the {' nor in the '.join(without)} arm"
     if len(without) == len(ARMS):
         return base | {"estimate": None, "note": f"{why}."}
-    fit = cox(
-        exposed[:, None].astype(float), data.days(measure)[rows], event, weights=_weights(adjusted, rows),
-        ties="efron", cluster=None if plain else adjusted.cluster[rows],
-    )  # fmt: skip
+
+    def fitted(cluster: NDArray[np.int64] | None) -> CoxFit:
+        return cox(
+            exposed[:, None].astype(float), data.days(measure)[rows], event, weights=_weights(adjusted, rows),
+            ties="efron", cluster=cluster,
+        )  # fmt: skip
+
+    fit = fitted(None if plain else adjusted.cluster[rows])
     coefficient = float(fit.coef[0])
     if not np.isfinite(coefficient):
         if not without:
             why = "Not estimable: events fall only where the other arm has nobody at risk, so nothing bounds it"
         return base | {"estimate": None} | _endless(fit, why)
-    clusters = len(np.unique(adjusted.cluster[rows]))
-    se = float(fit.se[0]) if plain or clusters > 1 else float("nan")
+    clusters, se = len(np.unique(adjusted.cluster[rows])), float(fit.se[0])
+    if adjusted.crossed is not None:
+        se = float(np.sqrt(_by_clusters(lambda ids: float(fitted(ids).se[0]) ** 2, adjusted, rows)))
+    se = se if plain or clusters > 1 else float("nan")
     return base | _exponentiated(_interval(coefficient, se, fit.note or None))
 
 

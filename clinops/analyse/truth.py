@@ -58,8 +58,11 @@ def truth_column(measure: Measure) -> str | None:
 
 
 def _population(data: Dataset, adjusted: Adjusted) -> np.ndarray:
-    if adjusted.adjustment.estimand == "att":
-        return np.where(data.exposed, adjusted.weights, 0.0)
-    if adjusted.adjustment.estimand == "overlap" and adjusted.propensity is not None:
-        return adjusted.propensity.score * (1 - adjusted.propensity.score)
-    return np.ones(len(data))
+    """(n,) how much each row counts in the average that the estimand speaks of."""
+    estimand, score = adjusted.adjustment.estimand, adjusted.score
+    if estimand in ("att", "atc"):
+        return np.where(data.exposed == (estimand == "att"), adjusted.weights, 0.0)
+    if estimand in ("overlap", "matching") and score is not None:
+        return score * (1 - score) if estimand == "overlap" else np.minimum(score, 1 - score)
+    # Of a full match within a caliper, those who could be matched.
+    return (adjusted.weights > 0).astype(float) if adjusted.sets is not None else np.ones(len(data))

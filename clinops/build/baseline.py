@@ -22,6 +22,7 @@ from clinops.stats.comorbidity import Comorbidity
 Note = tuple[str, int, str]
 
 IDENTITY = ("person_id", "arm", "index_date", "care_site_id")
+CLINICIAN = "clinician_id"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Baseline:
     ----------
     frame : one row an entry, exposed first, then by person_id and index_date. Columns: person_id (int64), arm
         (int8, 1 exposed), index_date (datetime64[s]), care_site_id (Int64; of the visit on the index date, else
-        of the person), then one a covariate or subgroup, named by its id: float64, or level names with None.
+        of the person), clinician_id (Int64, likewise; only where the protocol clusters on it), then one a covariate or
+        subgroup, named by its id: float64, or level names with None.
         The covariate "index date" is the column index_date itself.
     missing_covariates : (measure, reason) of those that the source cannot give; they have no column.
     age_rule : "exact", "year" or "mixed: n", n entries having only a year of birth.
@@ -77,8 +79,12 @@ def baseline(protocol: Protocol, exposed: Cohort, comparator: Cohort) -> Baselin
     unknown_age = int(np.isnan(traits["age"]).sum())
     notes = [("Entries without a year of birth", unknown_age, "Their age is missing.")] if unknown_age else []
     notes += _without_effect(protocol, entries.source)
+    where = list(IDENTITY)
+    if protocol.cluster == "clinician":
+        frame[CLINICIAN] = _clinicians(entries, traits)
+        where.append(CLINICIAN)
     return Baseline(
-        frame=frame[[*IDENTITY, *order]],
+        frame=frame[[*where, *order]],
         missing_covariates=tuple(missing),
         age_rule=_age_rule(traits),
         set_aside=tuple(notes),
@@ -106,7 +112,7 @@ def _without_effect(protocol: Protocol, source: Any) -> list[Note]:
 def _refuse_taken(ids: list[str]) -> None:
     """A covariate may not take the name of a column that says whose row it is."""
     for name in ids:
-        if name in IDENTITY:
+        if name in (*IDENTITY, CLINICIAN):
             raise DefinitionError(f"A covariate is called {name!r}, as a column of its own is; give it another name=.")
 
 
@@ -166,6 +172,21 @@ def _columns(
     return columns, scored
 
 
+def traits(entries: Entries, wanted: tuple[Measure, ...]) -> pd.DataFrame:
+    """What the person table says of every entry at its index date, whether or not it is a covariate.
+
+    Parameters
+    ----------
+    wanted : measures of a person: age, sex, race, ethnicity.
+
+    Returns
+    -------
+    frame with a column a measure, named by its id, in the order of the entries: numbers, or level names with None.
+    """
+    found = _traits(entries)
+    return pd.DataFrame({measure.id: _of_person(measure, entries, found) for measure in wanted})
+
+
 def _days_at_home(entries: Entries, window: Window, traits: pd.DataFrame) -> np.ndarray:
     """Days of the window inside the observation episode of the index date, less days in hospital."""
     first = traits["observed_from_day"].to_numpy(dtype=np.int64)
@@ -192,20 +213,31 @@ def _traits(entries: Entries) -> pd.DataFrame:
     frame["age"] = frame["age"].astype("float64")
     for name in (*people.TRAITS, "home_site"):
         frame[name] = frame[name].astype("Int64")
-    frame["care_site_id"] = _index_sites(entries).combine_first(frame["home_site"]).astype("Int64")
+    frame["care_site_id"] = _on_index_day(entries, "care_site_id").combine_first(frame["home_site"]).astype("Int64")
     return frame
 
 
-def _index_sites(entries: Entries) -> pd.Series:
-    """Care site of the visit that begins on the index date (the lowest id of several), by row."""
+def _on_index_day(entries: Entries, column: str) -> pd.Series:
+    """Care site or clinician of the visit that begins on the index date (the lowest id of several), by row."""
     source = entries.source
     visits = source.table("visit_occurrence")
-    sited = visits.filter(visits.care_site_id.notnull()).select("person_id", "visit_start_date", "care_site_id")
+    known = visits.filter(visits[column].notnull()).select("person_id", "visit_start_date", place=visits[column])
     keys = entries.keys
-    joined = keys.inner_join(sited, [keys.person_id == sited.person_id, keys.index_date == sited.visit_start_date])
-    site = joined.group_by("row").agg(site=joined.care_site_id.min())
-    found = source.engine.collect(site).to_pandas(integer_object_nulls=True)
-    return pd.Series(found["site"].to_numpy(), index=found["row"].to_numpy(), dtype="Int64")
+    joined = keys.inner_join(known, [keys.person_id == known.person_id, keys.index_date == known.visit_start_date])
+    place = joined.group_by("row").agg(place=joined.place.min())
+    found = source.engine.collect(place).to_pandas(integer_object_nulls=True)
+    return pd.Series(found["place"].to_numpy(), index=found["row"].to_numpy(), dtype="Int64")
+
+
+def _clinicians(entries: Entries, traits: pd.DataFrame) -> pd.Series:
+    """Clinician of the visit on the index date, else the one whom the person is registered with."""
+    person, keys = entries.source.table("person"), entries.keys
+    own = person.filter(person.provider_id.notnull()).select("person_id", own=person.provider_id)
+    joined = keys.inner_join(own, "person_id").select("row", "own")
+    found = entries.source.engine.collect(joined).to_pandas(integer_object_nulls=True)
+    registered = pd.Series(found["own"].to_numpy(), index=found["row"].to_numpy(), dtype="Int64")
+    rows = pd.RangeIndex(len(traits))
+    return _on_index_day(entries, "provider_id").combine_first(registered).reindex(rows).astype("Int64")
 
 
 def _identity(traits: pd.DataFrame) -> pd.DataFrame:
@@ -220,9 +252,18 @@ def _age_rule(traits: pd.DataFrame) -> str:
 def _of_person(measure: Measure, entries: Entries, traits: pd.DataFrame) -> Any:
     if measure.measure == "age":
         return traits["age"].to_numpy()
+    if measure.measure == "index period":
+        return _periods(traits["index_date"], str(measure.category))
     concept = traits[{"sex": "gender_concept_id"}.get(measure.measure, f"{measure.measure}_concept_id")]
     names = _level_names(measure, [int(c) for c in concept.dropna().unique()], entries.source)
     return np.array([None if pd.isna(c) else names.get(int(c)) for c in concept], dtype=object)
+
+
+def _periods(dates: pd.Series, every: str) -> Any:
+    """The name of the calendar period that holds each date; names sort as time does."""
+    form = {"month": "%Y-%m", "year": "%Y"}.get(every)
+    named = dates.dt.strftime(form) if form else dates.dt.year.astype(str) + "-Q" + dates.dt.quarter.astype(str)
+    return named.to_numpy(dtype=object)
 
 
 def _level_names(measure: Measure, concepts: list[int], source: Any) -> dict[int, str | None]:

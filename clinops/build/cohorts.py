@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import ibis.expr.types as ir
 import pandas as pd
 
-from clinops.build import codes, events, people
+from clinops.build import codes, comparators, events, people
 from clinops.build.memo import once
 from clinops.build.steps import ENTRY, keep
-from clinops.define.cohorts import CohortDefinition
+from clinops.define.cohorts import CohortDefinition, Entry
+from clinops.define.comparators import Candidates
 from clinops.define.events import Events
 from clinops.define.steps import Has, Lacks, Step
 
@@ -73,7 +75,7 @@ class _Stage:
     persons: int
 
 
-def build(definition: CohortDefinition, source: Any) -> Cohort:
+def build(definition: CohortDefinition, source: Any, exposed: Cohort | None = None) -> Cohort:
     """Find the cohort's entries, one materialised table a step.
 
     A person may have one entry a day. The entry's own rule decides
@@ -85,6 +87,8 @@ def build(definition: CohortDefinition, source: Any) -> Cohort:
     ----------
     definition : what to look for.
     source : where; nothing in it is changed.
+    exposed : the exposed cohort, for a comparator whose index dates come from it (see
+        `clinops.define.comparators`); without it every exposure on record while observed stands for an entry.
 
     Returns
     -------
@@ -95,11 +99,11 @@ def build(definition: CohortDefinition, source: Any) -> Cohort:
     DataError : the code list of the entry or of a required event matches nothing in the source, or a table that
         a step needs is missing. An excluding list that matches nothing excludes nobody: `Cohort.codes` says so.
     """
-    name = definition.entry.events.label
-    rules = [name.capitalize() if definition.entry.events.codes is None else f"Any {name}"]
-    stages = [_entry(definition, source)]
+    start = (definition.entry, exposed if isinstance(definition.entry, Candidates) else None)
+    rules = [_start_label(definition)]
+    stages = [_entry(start, source)]
     for position, (label, _) in enumerate(rules_of(definition)):
-        stages.append(_stage(definition, source, position))
+        stages.append(_stage(definition, start, source, position))
         rules.append(label)
     return Cohort(definition, source, stages[-1].table.select(*COLUMNS), _attrition(rules, stages))
 
@@ -113,28 +117,53 @@ def rules_of(definition: CohortDefinition) -> list[tuple[str, Step | None]]:
 
 def events_of(definition: CohortDefinition) -> list[Events]:
     """Every set of events that the definition names, once each, in order."""
-    named = [definition.entry.events]
+    named = list(definition.entry.named)
     named += [step.events for step in definition.steps if isinstance(step, Has | Lacks)]
     named += [end for end in definition.exit if isinstance(end, Events)]
     return list(dict.fromkeys(named))
 
 
-def _entry(definition: CohortDefinition, source: Any) -> _Stage:
-    key = (definition.entry.events,)
-    return _kept(source, key, lambda: _candidates(definition.entry.events, source), "entry")
+def _start_label(definition: CohortDefinition) -> str:
+    if isinstance(definition.entry, Candidates):
+        return definition.entry.label
+    events = definition.entry.events
+    return events.label.capitalize() if events.codes is None else f"Any {events.label}"
 
 
-def _stage(definition: CohortDefinition, source: Any, position: int) -> _Stage:
+_Start = tuple[Entry | Candidates, Cohort | None]
+"""An entry, and the exposed cohort that a comparator's index dates come from."""
+
+
+def _start_key(start: _Start) -> tuple[Hashable, ...]:
+    """What tells candidates apart: the events alone where their rule is a step, so that arms can share them."""
+    entry, exposed = start
+    if isinstance(entry, Entry):
+        return (entry.events,)
+    return (entry, None if exposed is None else exposed.definition)
+
+
+def _entry(start: _Start, source: Any) -> _Stage:
+    entry, exposed = start
+
+    def make() -> ir.Table:
+        if isinstance(entry, Entry):
+            return _candidates(entry.events, source)
+        return _of_persons(comparators.person_dates(entry, source, None if exposed is None else exposed.table), source)
+
+    return _kept(source, _start_key(start), make, "entry")
+
+
+def _stage(definition: CohortDefinition, start: _Start, source: Any, position: int) -> _Stage:
     """The stage after the rule at this position, made from the one before it."""
     steps = [step for _, step in rules_of(definition)[: position + 1]]
-    before = _stage(definition, source, position - 1) if position else _entry(definition, source)
+    before = _stage(definition, start, source, position - 1) if position else _entry(start, source)
     step = steps[-1]
 
     def make() -> ir.Table:
-        return _observed(before.table, source) if step is None else keep(step, before.table, source)
+        return observed_on(before.table, source) if step is None else keep(step, before.table, source)
 
     hint = "observed" if step is None else step.kind
-    return _kept(source, (definition.entry.events, *steps), make, hint)
+    return _kept(source, (*_start_key(start), *steps), make, hint)
 
 
 def _kept(source: Any, key: Any, make: Any, hint: str) -> _Stage:
@@ -152,11 +181,15 @@ def _candidates(entry: Events, source: Any) -> ir.Table:
     """One row a person and day with an entry event, with what the steps need to know of the person."""
     events.require(entry, source)
     dated = events.records(entry, source)
-    days = dated.select("person_id", index_date=dated.date).distinct()
+    return _of_persons(dated.select("person_id", index_date=dated.date).distinct(), source)
+
+
+def _of_persons(days: ir.Table, source: Any) -> ir.Table:
+    """Days with what the steps need to know of their persons; of nobody else."""
     return days.inner_join(people.persons(source).select("person_id", "gender_concept_id", *people.BIRTH), "person_id")
 
 
-def _observed(entries: ir.Table, source: Any) -> ir.Table:
+def observed_on(entries: ir.Table, source: Any) -> ir.Table:
     """Keep the entries inside an observation episode, and note the episode's first and last day."""
     periods = source.table("observation_period")
     episodes = periods.select(

@@ -87,6 +87,7 @@ def occasions(entries: ir.Table, events: Events, source: Any, window: Window, by
 
 
 def within(day: ir.IntegerValue, window: Window) -> list[ir.BooleanValue]:
-    """The conditions under which a day lies in a window, both ends included."""
-    low = [day >= window.start] if window.start is not None else []
-    return low + ([day <= window.end] if window.end is not None else [])
+    """The conditions, one or two, under which a day lies in a window, both ends included."""
+    ends = [day >= window.start] if window.start is not None else []
+    ends += [day <= window.end] if window.end is not None else []
+    return ends or [day.notnull()]

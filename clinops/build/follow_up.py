@@ -15,6 +15,7 @@ from clinops.define.events import Events
 from clinops.define.protocol import Protocol
 from clinops.define.windows import Window
 from clinops.errors import DataError
+from clinops.sources import omop
 
 NEVER = 2**30
 """A day after every other: stands for "no such day" in comparisons."""
@@ -57,16 +58,17 @@ def follow(protocol: Protocol, entries: Entries) -> Followed:
     index date, and the first event from day 1 on that censors (the protocol's, and the arm's own exits). Where
     several fall on one day the reason is death before the window's end before events before the end of
     observation. Follow-up always ends at death; it goes on beyond the end of observation only where the
-    protocol's `censor` does not name it.
+    protocol's `censor` does not name it. With `last_contact` observation ends so many days after the last visit
+    that starts within the episode (after the index date, where there is none), if that is sooner.
 
     Raises
     ------
     DataError : the window has no end and nothing else ends follow-up.
     """
     ends = tuple(_ends(protocol, arm) for arm in (0, 1))
-    key = ("follow-up", protocol.follow_up.window, ends)
+    key = ("follow-up", protocol.follow_up.window, ends, protocol.follow_up.last_contact)
     if key not in entries.cache:
-        entries.cache[key] = _follow(protocol.follow_up.window, ends, entries)
+        entries.cache[key] = _follow(protocol.follow_up.window, ends, entries, protocol.follow_up.last_contact)
     return entries.cache[key]
 
 
@@ -75,7 +77,9 @@ def _ends(protocol: Protocol, arm: int) -> tuple[str | Events, ...]:
     return tuple(dict.fromkeys((*protocol.follow_up.censor, *cohort.exit)))
 
 
-def _follow(window: Window, ends: tuple[tuple[str | Events, ...], ...], entries: Entries) -> Followed:
+def _follow(
+    window: Window, ends: tuple[tuple[str | Events, ...], ...], entries: Entries, last_contact: int | None
+) -> Followed:
     for arm in (0, 1):
         if window.end is None and OBSERVATION not in ends[arm]:
             raise DataError(
@@ -83,6 +87,8 @@ def _follow(window: Window, ends: tuple[tuple[str | Events, ...], ...], entries:
                 "Give the window an end, or name 'end of observation' in censor."
             )
     days = _days(entries)
+    if last_contact is not None:
+        days = _after_last_contact(days, entries, last_contact)
     censor = [event for event in dict.fromkeys((*ends[0], *ends[1])) if isinstance(event, Events)]
     for number, event in enumerate(censor):
         arms = [arm for arm in (0, 1) if event in ends[arm]]
@@ -119,6 +125,19 @@ def _days(entries: Entries) -> ir.Table:
         observed_to_day=joined.observed_to.delta(joined.index_date, unit="day"),
         death_day=joined.death_date.delta(joined.index_date, unit="day").fill_null(NEVER),
     )
+
+
+def _after_last_contact(days: ir.Table, entries: Entries, allowed: int) -> ir.Table:
+    """End observation so many days after the last visit of the episode; the index date counts as a contact."""
+    visits = omop.events(entries.source, "visit")
+    held = visits.filter(visits.start_date.notnull()).select(visitor="person_id", started="start_date")
+    joined = days.inner_join(held, days.person_id == held.visitor)
+    seen = joined.mutate(contact=joined.started.delta(joined.index_date, unit="day"))
+    inside = seen.filter(seen.contact >= 0, seen.contact <= seen.observed_to_day)
+    last = inside.group_by("row").agg(last_day=inside.contact.max()).rename(found="row")
+    both = days.left_join(last, days.row == last.found)
+    until = ibis.least(both.observed_to_day, both.last_day.fill_null(0) + allowed)
+    return both.mutate(observed_to_day=until).drop("found", "last_day")
 
 
 def _with_first(days: ir.Table, event: Events, entries: Entries, name: str, arms: list[int]) -> ir.Table:

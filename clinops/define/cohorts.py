@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from clinops.define.base import Definition, choice
+from clinops.define.comparators import Candidates
 from clinops.define.events import Events
 from clinops.define.fields import several
 from clinops.define.steps import First, Step
@@ -39,6 +40,22 @@ class Entry(Definition):
         name = self.events.label
         return {"first ever": f"First ever {name}", "every": f"Every {name}"}.get(self.which, f"Any {name}")
 
+    @property
+    def named(self) -> tuple[Events, ...]:
+        """Every set of events that the entry names."""
+        return (self.events,)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the rule itself lets a person enter more than once."""
+        return self.which not in ("first ever", "first eligible")
+
+    def ordered(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The cohort's steps with the rule itself made explicit as a `First` where it stands."""
+        if self.which == "first ever":
+            return (First(), *steps)
+        return (*steps, First()) if self.which == "first eligible" else steps
+
 
 @dataclass(frozen=True)
 class CohortDefinition(Definition):
@@ -51,7 +68,7 @@ class CohortDefinition(Definition):
     kind: ClassVar[str] = "cohort"
     made: ClassVar[str] = "a cohort, made with co.cohort(name, entry=..., steps=(...))"
     name: str
-    entry: Entry
+    entry: Entry | Candidates
     steps: tuple[Step, ...] = ()
     exit: tuple[str | Events, ...] = ()
 
@@ -63,10 +80,13 @@ class CohortDefinition(Definition):
 
     @property
     def ordered_steps(self) -> tuple[Step, ...]:
-        """The steps with the entry's own rule made explicit as a `First` where it stands."""
-        if self.entry.which == "first ever":
-            return (First(), *self.steps)
-        return (*self.steps, First()) if self.entry.which == "first eligible" else self.steps
+        """The steps with those of the entry's own rule made explicit where they stand."""
+        return self.entry.ordered(self.steps)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a person may enter more than once."""
+        return self.entry.repeats and not any(isinstance(step, First) for step in self.steps)
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.entry.label.lower()}"]
@@ -97,7 +117,7 @@ def every(events: Events) -> Entry:
 
 def cohort(
     name: str,
-    entry: Entry | Events,
+    entry: Entry | Candidates | Events,
     steps: tuple[Step, ...] | list[Step] | Step = (),
     exit: tuple[str | Events, ...] | str | Events = (),
 ) -> CohortDefinition:

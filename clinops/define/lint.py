@@ -6,9 +6,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
+from clinops.define import lint_index_dates as dates
 from clinops.define.cohorts import CohortDefinition
+from clinops.define.comparators import Candidates
 from clinops.define.events import Events
 from clinops.define.findings import Finding, Findings
+from clinops.define.lint_uptake import (
+    as_if_random_without_defence,
+    complier_effect_without_random_offer,
+    immortal_time_of_activation,
+    per_protocol_without_time_varying,
+    programme_dates_out_of_order,
+)
 from clinops.define.measures import EVENT_KINDS, PERSON_KINDS, Measure
 from clinops.define.protocol import Protocol
 from clinops.define.steps import First, Has, Lacks, Observed, Step
@@ -51,10 +60,11 @@ def exposures(protocol: Protocol) -> tuple[Events, ...]:
     """The events that make the arms differ.
 
     With a programme declared, its offer, and its activation or engagement where an arm is defined by
-    them. The entry events where the arms enter by different ones: both of two treatments, else the
-    exposed arm's. Failing these, what the exposed alone must have, the clearest first: on day 0
-    rather than before, what the comparator must lack rather than what it may have too. Failing that,
-    what the comparator alone must lack.
+    them. What a comparator with an index date of its own has not met by then. The entry events where
+    the arms enter by different ones: both of two treatments, else the exposed arm's. Failing these,
+    what the exposed alone must have, the clearest first: on day 0 rather than before, what the
+    comparator must lack rather than what it may have too. Failing that, what the comparator alone
+    must lack.
     """
     exposed, comparator = protocol.exposed, protocol.comparator
     found: list[Events] = []
@@ -62,7 +72,9 @@ def exposures(protocol: Protocol) -> tuple[Events, ...]:
         used = {exposed.entry.events, *(s.events for arm in _arms(protocol) for s in arm.steps if _about(s))}
         chosen = (protocol.programme.activation, protocol.programme.engagement)
         found = [protocol.programme.offer, *(e for e in chosen if e is not None and e in used)]
-    if exposed.entry.events != comparator.entry.events:
+    if isinstance(comparator.entry, Candidates):
+        found += [comparator.entry.events]
+    elif exposed.entry.events != comparator.entry.events:
         found.append(exposed.entry.events)
         found += [comparator.entry.events] if comparator.entry.events.domain in TREATMENTS else []
     return tuple(dict.fromkeys(found or _by_steps(exposed, comparator)))
@@ -155,7 +167,10 @@ def _unequal_eligibility(protocol: Protocol, source: Any) -> Found:
 
 
 def _entry_kinds_differ(protocol: Protocol, source: Any) -> Found:
-    if _entry_kind(protocol.exposed, protocol) == _entry_kind(protocol.comparator, protocol):
+    if dates.aligned(protocol) or (
+        _entry_kind(protocol.exposed, protocol) == _entry_kind(protocol.comparator, protocol)
+        and not isinstance(protocol.exposed.entry, Candidates)
+    ):
         return
     yield Finding(
         "entry-kinds-differ", "error",
@@ -163,8 +178,9 @@ def _entry_kinds_differ(protocol: Protocol, source: Any) -> Found:
         "Time zero does not align: an arm that starts at a turning point of care, often a peak of need, sees its use "
         "fall by itself and looks better than it is, while the other starts on a day of another kind. Adjusting for "
         "the calendar date does not cure it.",
-        "Let both arms enter at the same events, and tell them apart by the exposure on that day; or compare two "
-        "new-user arms, each at the first use of its treatment.",
+        "Let both arms enter at the same events, and tell them apart by the exposure on that day; or let the exposed "
+        "enter at the exposure and the others at co.risk_set of it; or compare two new-user arms, each at the first "
+        "use of its treatment.",
     )  # fmt: skip
 
 
@@ -183,7 +199,7 @@ def _comparator_never_enrols(protocol: Protocol, source: Any) -> Found:
 def _exposure_among_measures(protocol: Protocol, source: Any) -> Found:
     exposure = exposures(protocol)
     for measure in dict.fromkeys((*_baseline(protocol), *protocol.outcomes, *protocol.negative_controls)):
-        hit = next((e for e in exposure if measure.events is not None and _overlap(e, measure.events)), None)
+        hit = next((e for e in exposure if measure.events is not None and overlap(e, measure.events)), None)
         if hit is None:
             continue
         part = "covariate" if measure.role == "covariate" else "outcome"
@@ -279,7 +295,8 @@ def _engagement_as_exposure(protocol: Protocol, source: Any) -> Found:
     programme = protocol.programme
     chosen = {programme.engagement, programme.activation} - {None} if programme else set()
     exposed, comparator = protocol.exposed, protocol.comparator
-    entry = [exposed.entry.events] if exposed.entry.events != comparator.entry.events else []
+    differ = exposed.entry.events != comparator.entry.events or isinstance(comparator.entry, Candidates)
+    entry = [exposed.entry.events] if differ else []
     steps = [s.events for s in exposed.steps if isinstance(s, Has) and s not in comparator.steps]
     for events in (*entry, *steps):
         named = events.domain not in ("drug", "procedure") and _CHOSEN.search(events.label)
@@ -305,6 +322,13 @@ ERRORS: dict[str, Rule] = {
     "exposure-among-measures": _exposure_among_measures,
     "undeclared-entry": _undeclared_entry,
     "ehr-without-capture": _ehr_without_capture,
+    "comparator-already-exposed": lambda protocol, source: dates.already_exposed(protocol, exposures(protocol)),
+    "exact-day-not-shared": lambda protocol, source: dates.day_that_none_shares(protocol),
+    "clusters-ignore-persons": lambda protocol, source: dates.clusters_ignore_persons(protocol),
+    "immortal-time-of-activation": immortal_time_of_activation,
+    "programme-dates-out-of-order": programme_dates_out_of_order,
+    "complier-effect-without-random-offer": complier_effect_without_random_offer,
+    "as-if-random-without-defence": as_if_random_without_defence,
 }
 WARNINGS: dict[str, Rule] = {
     "window-beyond-observation": _window_beyond_observation,
@@ -312,6 +336,11 @@ WARNINGS: dict[str, Rule] = {
     "no-primary-outcome": _no_primary,
     "no-smallest-worthwhile-effect": _no_worthwhile,
     "engagement-as-exposure": _engagement_as_exposure,
+    "random-index-date": lambda protocol, source: dates.random_index_date(protocol),
+    "later-enrolment-undeclared": lambda protocol, source: dates.later_enrolment(protocol),
+    "calendar-time-unadjusted": lambda protocol, source: dates.calendar_time_unadjusted(protocol),
+    "totals-of-one-censored-arm": lambda protocol, source: dates.totals_of_one_censored_arm(protocol),
+    "per-protocol-without-time-varying": per_protocol_without_time_varying,
 }
 
 
@@ -381,7 +410,7 @@ def _claims(protocol: Protocol) -> list[str]:
     claimed += [m.name for m in outcomes if m.measure == "days at home"]
     claimed += [m.name for m in outcomes if m.measure in EVENT_KINDS and m.events and m.events.domain != "death"]
     for arm in _arms(protocol):
-        claimed += [arm.entry.label] if arm.entry.which == "first ever" else []
+        claimed += [arm.entry.label] if arm.entry.which == "first ever" or isinstance(arm.entry, Candidates) else []
         claimed += [s.label for s in arm.steps if isinstance(s, Lacks) and s.events.domain != "death"]
     return list(dict.fromkeys(claimed))
 
@@ -390,7 +419,7 @@ def _guaranteed(arm: CohortDefinition) -> int:
     return max((s.after for s in arm.steps if isinstance(s, Observed)), default=0)
 
 
-def _overlap(one: Events, other: Events) -> bool:
+def overlap(one: Events, other: Events) -> bool:
     """Whether two sets of events share a code, as far as can be told without a vocabulary."""
     if one.domain != other.domain:
         return False

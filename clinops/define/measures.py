@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from clinops.define.base import Definition, choice, slug
+from clinops.define.comparators import PERIODS
 from clinops.define.events import Events
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError
 
 EVENT_KINDS = ("any", "count", "time to")
-PERSON_KINDS = ("age", "sex", "race", "ethnicity", "index date")
+PERSON_KINDS = ("age", "sex", "race", "ethnicity", "index date", "index period")
 SCORE_KINDS = ("charlson", "elixhauser")
 OTHER_KINDS = ("value", "cost", "days at home")
 RISKS = ("any", "time to")
 """Kinds whose value is a risk between 0 and 1."""
 
 KINDS = (*EVENT_KINDS, *PERSON_KINDS, *SCORE_KINDS, *OTHER_KINDS)
-CATEGORICAL = ("sex", "race", "ethnicity")
+CATEGORICAL = ("sex", "race", "ethnicity", "index period")
 ROLES = ("covariate", "primary", "secondary", "safety", "balancing", "negative control")
 COST_CATEGORIES = ("total", "inpatient", "emergency", "outpatient", "professional", "pharmacy", "post-acute")
 AMOUNTS = ("allowed", "paid")
@@ -38,7 +39,7 @@ class Measure(Definition):
     events : what is counted; for a cost None.
     window : days from index; None on an outcome means the whole follow-up.
     role : one primary; secondary, safety, balancing, negative control; covariate.
-    category : of cost.
+    category : of cost; of an index period "month", "quarter" or "year".
     amount : of cost: "allowed" (default) or "paid". Charges are not spending and are not offered.
     unit : as axis and table print it.
     better : "lower" or "higher", for the verdict; None where neither is.
@@ -75,6 +76,8 @@ class Measure(Definition):
         if self.measure == "cost":
             choice("cost category", self.category, COST_CATEGORIES)
             choice("amount", self.amount, AMOUNTS)
+        if self.measure == "index period":
+            choice("calendar period", self.category, PERIODS)
         if self.measure in SCORE_KINDS:
             self._check_weights()
         self._check_worthwhile()
@@ -146,6 +149,12 @@ def ethnicity() -> Measure:
 def index_date() -> Measure:
     """The index date itself, so that calendar time can be adjusted for."""
     return Measure("Index date", "index date", unit="days since 1970-01-01")
+
+
+def index_period(every: str = "month") -> Measure:
+    """The calendar month, quarter or year of the index date ("2021-03", "2021-Q1", "2021"): one level each."""
+    choice("calendar period", every, PERIODS)
+    return Measure(f"Index {every}", "index period", category=every)
 
 
 def any_of(

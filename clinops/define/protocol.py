@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from clinops.define.base import Definition, choice, slug, whole
+from clinops.define.adjustment import ESTIMANDS, USUAL, Adjustment, check_covariates
+from clinops.define.base import Definition, choice, whole
 from clinops.define.cohorts import CohortDefinition, check_ends
 from clinops.define.events import Events
 from clinops.define.fields import settle, several
 from clinops.define.measures import Measure
 from clinops.define.steps import Age, Step, between
+from clinops.define.uptake import UptakePlan
 from clinops.define.windows import Window
 from clinops.errors import DefinitionError, unknown
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from clinops.define.findings import Findings
     from clinops.define.register import Entry
 
-ESTIMANDS = ("att", "ate", "overlap")
-METHODS = ("weight", "match", "none")
-PENALTIES = (None, "l1", "l2")
 PERSPECTIVES = ("payer", "at-risk system", "provider margin")
 FEE_UNITS = ("person", "person-month")
 PLACES = {
@@ -41,6 +40,8 @@ class FollowUp(Definition):
 
     ``capture`` is the rule by which the absence of an event is believed on a source that sees only
     the care given inside it (an EHR): who is taken to be observed, and why; printed in the report.
+    ``last_contact`` ends observation so many days after the last visit on record, where that is sooner
+    than the records say; None takes the records' own end.
     """
 
     kind: ClassVar[str] = "follow-up"
@@ -48,68 +49,17 @@ class FollowUp(Definition):
     window: Window
     censor: tuple[str | Events, ...] = ("end of observation", "death")
     capture: str | None = None
+    last_contact: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ends(self.censor)
+        if self.last_contact is not None:
+            whole("last_contact, days after the last visit,", self.last_contact, 0, 3650)
         if self.capture is not None and not self.capture.strip():
             raise DefinitionError("capture is blank; write by which rule people count as observed, or leave it out.")
         if self.window.start is None:
             raise DefinitionError("Follow-up needs a first day; follow-up usually starts on day 1.")
-
-
-@dataclass(frozen=True)
-class Adjustment(Definition):
-    """How the arms are made comparable on the covariates.
-
-    Attributes
-    ----------
-    method : "weight", "match" or "none".
-    estimand : "att" (effect in the exposed), "ate", "overlap".
-    penalty, strength : of the propensity model; None is plain maximum likelihood.
-    truncate : weights above this quantile are set to it; None leaves them.
-    ratio, caliper, exact, replacement : of matching; the caliper in standard deviations of the logit.
-    """
-
-    kind: ClassVar[str] = "adjustment"
-    made: ClassVar[str] = "co.weight(...), co.match(...) or co.crude()"
-    method: str = "weight"
-    estimand: str = "att"
-    penalty: str | None = None
-    strength: float = 1.0
-    truncate: float | None = None
-    ratio: int = 1
-    caliper: float | None = 0.2
-    exact: tuple[str, ...] = ()
-    replacement: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choice("adjustment method", self.method, METHODS)
-        choice("estimand", self.estimand, ESTIMANDS)
-        choice("penalty", self.penalty, PENALTIES)
-        whole("the ratio of matching", self.ratio, 1, 20)
-        if not self.strength > 0:
-            raise DefinitionError(f"The strength of the penalty is {self.strength:g}; give a number above 0.")
-        if self.caliper is not None and not self.caliper > 0:
-            raise DefinitionError(f"The caliper is {self.caliper}; give a positive number of SDs, or None.")
-        if self.truncate is not None and not 0.5 < self.truncate < 1:
-            raise DefinitionError(f"truncate is {self.truncate}; give a quantile between 0.5 and 1, such as 0.99.")
-        if self.method == "match" and self.estimand != "att":
-            raise DefinitionError("Matching without replacement of the exposed estimates the ATT; use weight(...).")
-
-    @property
-    def label(self) -> str:
-        """The adjustment in a few words."""
-        if self.method == "none":
-            return "crude"
-        if self.method == "match":
-            caliper = "no caliper" if self.caliper is None else f"caliper {self.caliper:g} SD"
-            return f"1:{self.ratio} nearest matching, {caliper}"
-        names = {"att": "ATT", "ate": "ATE", "overlap": "overlap"}
-        score = f", {self.penalty.upper()} score" if self.penalty else ""
-        cut = f", truncated at {self.truncate:.0%}" if self.truncate else ""
-        return f"{names[self.estimand]} weighting{score}{cut}"
 
 
 @dataclass(frozen=True)
@@ -186,6 +136,9 @@ class Allowance(Definition):
 class Protocol(Definition):
     """The target trial: question, arms, time zero, follow-up, covariates, outcomes, estimand.
 
+    `assignment` is "observational", "random", or "as if random" with the defence in `assignment_reason`; `uptake`
+    is what `co.uptake` looks at.
+
     Make one with `protocol`; `lint` checks the design before any query; `on` runs it on a source.
     """
 
@@ -199,7 +152,7 @@ class Protocol(Definition):
     covariates: tuple[Measure, ...] = ()
     outcomes: tuple[Measure, ...] = ()
     negative_controls: tuple[Measure, ...] = ()
-    adjust: Adjustment = Adjustment()
+    adjust: Adjustment = USUAL
     estimand: str = "att"
     assignment: str = "observational"
     cluster: str = "person"
@@ -212,6 +165,8 @@ class Protocol(Definition):
     seed: int = 20260101
     min_cell: int = 11
     allow: tuple[Allowance, ...] = ()
+    assignment_reason: str | None = None
+    uptake: UptakePlan | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -220,8 +175,8 @@ class Protocol(Definition):
             if not getattr(self, name).strip():
                 raise DefinitionError(f"The protocol has no {name}: it stands at the top of the report.")
         choice("estimand", self.estimand, ESTIMANDS)
-        choice("assignment", self.assignment, ("observational", "random"))
-        choice("cluster", self.cluster, ("person", "care site"))
+        choice("assignment", self.assignment, ("observational", "random", "as if random"))
+        choice("cluster", self.cluster, ("person", "care site", "clinician"))
         choice("perspective", self.perspective, PERSPECTIVES)
         whole("the smallest cell count shown", self.min_cell, 1)
         whole("the seed", self.seed, 0)
@@ -256,10 +211,13 @@ class Protocol(Definition):
             seen[measure.id] = measure
         if sum(m.role == "primary" for m in self.outcomes) > 1:
             raise DefinitionError("More than one outcome has the role 'primary'; one question has one primary outcome.")
-        covariates = {m.id for m in self.covariates}
-        for name in self.adjust.exact:
-            if slug(name) not in covariates:
-                raise DefinitionError(unknown("covariate to match exactly on", name, [m.name for m in self.covariates]))
+        for adjust in (self.adjust, *self.sensitivity.adjustments):
+            check_covariates(adjust, self.covariates)
+        if self.primary is not None and self.primary.measure == "time to" and not self.adjust.needs_weights:
+            raise DefinitionError(
+                f"The primary outcome {self.primary.name!r} is a time to an event, of which {self.adjust.label} has no "
+                "curve: people leave before it. Use co.weight(...) or co.match(...), or co.any_of(...) as the outcome."
+            )
 
     def _check_allowances(self) -> None:
         allowed = [a.rule for a in self.allow]
@@ -384,7 +342,8 @@ class _ProtocolConstructor:
         exposed, comparator : cohorts with the same eligibility but for the exposure itself.
         follow_up : `follow_up(...)`, or a bare window.
         covariates, outcomes, negative_controls : measures; an outcome without a window takes the follow-up's.
-        adjust : `weight(...)`, `match(...)` or `crude()`; weighting for the estimand when left out.
+        adjust : `weight(...)`, `match(...)`, `standardise(...)`, `doubly_robust(...)` or `crude()`; weighting for the
+            estimand when left out.
         more : any other field of `Protocol` (programme, subgroups, sensitivity, perspective, allow, ...).
 
         Raises
@@ -424,31 +383,10 @@ def follow_up(
     window: Window,
     censor: tuple[str | Events, ...] = ("end of observation", "death"),
     capture: str | None = None,
+    last_contact: int | None = None,
 ) -> FollowUp:
-    """Outcomes count in the window, until the first of what censors."""
-    return FollowUp(window, several(censor, "censor of the follow-up"), capture)
-
-
-def weight(
-    estimand: str = "att", *, penalty: str | None = None, strength: float = 1.0, truncate: float | None = None
-) -> Adjustment:
-    """Weight by the propensity score for the ATT (default), the ATE or the overlap population."""
-    return Adjustment("weight", estimand, penalty, strength, truncate)
-
-
-def match(
-    ratio: int = 1, *, caliper: float | None = 0.2, exact: tuple[str, ...] = (), replacement: bool = False,
-    penalty: str | None = None, strength: float = 1.0,
-) -> Adjustment:  # fmt: skip
-    """Match each exposed entry to its nearest comparators on the logit of the propensity score."""
-    return Adjustment(
-        "match", "att", penalty, strength, None, ratio, caliper, several(exact, "exact of the adjustment"), replacement
-    )
-
-
-def crude() -> Adjustment:
-    """Compare the arms as they are; right where the offer was random."""
-    return Adjustment("none")
+    """Outcomes count in the window, until the first of what censors; see `FollowUp` for capture and last_contact."""
+    return FollowUp(window, several(censor, "censor of the follow-up"), capture, last_contact)
 
 
 def subgroup(measure: Measure, breaks: tuple[float, ...] = ()) -> Subgroup:
@@ -473,18 +411,3 @@ def programme(
 def allow(rule: str, reason: str) -> Allowance:
     """Accept one lint error by name; the reason is printed in the report."""
     return Allowance(rule, reason)
-
-
-def adjustment(named: str, *, caliper: float = 0.2) -> Adjustment | None:
-    """Return the adjustment that a parameter names; None for "as in the protocol".
-
-    Raises
-    ------
-    DefinitionError : a name that is not one of these.
-    """
-    known: dict[str, Adjustment | None] = {
-        "as in the protocol": None, "weight att": weight("att"), "weight ate": weight("ate"),
-        "weight overlap": weight("overlap"), "match": match(caliper=caliper), "crude": crude(),
-    }  # fmt: skip
-    choice("adjustment", named, tuple(known))
-    return known[named]

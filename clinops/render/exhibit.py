@@ -93,7 +93,7 @@ def to_text(result: Result) -> str:
         head.append(f"{result.verdict} ({held(result)})" if held(result) else result.verdict)
     if result.sentence:
         head.append(textwrap.fill(result.sentence, 110))
-    return "\n".join([*head, "", table.to_text(result)])
+    return "\n".join(head if result.is_absent else [*head, "", table.to_text(result)])
 
 
 def front_to_html(page: FrontPage, *, styled: bool = True) -> str:

@@ -154,6 +154,8 @@ ESTIMANDS = {
     "att": "the effect in the exposed (ATT)",
     "ate": "the effect in everybody (ATE)",
     "overlap": "the effect in the overlap population",
+    "atc": "the effect in the comparators (ATC)",
+    "matching": "the effect in those who could be matched one to one (ATM)",
     "matched treated": "the effect in the exposed who could be matched",
     "itt": "the effect of the offer (intention to treat)",
     "cace": "the effect in compliers",

@@ -79,5 +79,6 @@ def _units(frame: pd.DataFrame) -> Iterator[Sum]:
 
 
 KINDS: dict[str, Callable[[pd.DataFrame], Iterator[Sum]]] = {
-    "alluvial": _flows, "control_chart": _periods, "funnel_plot": _units,
+    "alluvial": _flows, "control_chart": _periods, "funnel_plot": _units, "interrupted": _periods,
+    "panel_trend": _periods,
 }  # fmt: skip

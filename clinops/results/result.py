@@ -174,6 +174,11 @@ class Result:
         """The number and the title, as printed above the exhibit."""
         return f"{self.number}. {self.title}" if self.number else self.title
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether it holds a reason and no numbers, so that its table would only say the sentence again."""
+        return not self.columns and tuple(self.frame.columns) in (("not possible",), ("not shown",))
+
     def with_(self, **changes: Any) -> Result:
         """Return a copy with some fields changed; unknown names are refused."""
         known = [f.name for f in dataclasses.fields(self)]
@@ -229,6 +234,14 @@ class Check(Result):
     def verdict(self) -> str:
         """The verdict in a word, with a shape, so that it needs no colour: "✓ Passed"."""
         return VERDICTS[self.passed]
+
+
+def absent(name: str, title: str, reason: str, *, why: str = "not possible") -> Result:
+    """An exhibit that cannot be had, or was not asked for: said in its place, not left out; it prints as a sentence."""
+    import pandas as pd
+
+    sentence = f"{why.capitalize()}: {reason}"
+    return Result(name, title, pd.DataFrame({why: [reason]}), sentence=sentence)
 
 
 VERDICTS = {True: "✓ Passed", False: "✗ Failed", None: "○ Not judged"}

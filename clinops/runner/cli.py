@@ -124,7 +124,8 @@ def _simulate(options: argparse.Namespace) -> int:
     from clinops.runner.progress import progress, say
     from clinops.worlds import write
 
-    asked = {name: getattr(options, name) for name in ("persons", "effect", "seed")}
+    names = ("persons", "effect", "seed", "waves", "holdout_clinics", "ramp")
+    asked = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in asked.items() if value is not None}
     with progress("simulate", "person") as on_person:
         truth = write(options.out, replace=options.replace, progress=on_person, **given)
@@ -240,6 +241,11 @@ def _add_simulate(commands: Any) -> None:
     )
     parser.add_argument("--replace", action="store_true", help="replace an older world in OUT")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same records")
+    parser.add_argument(
+        "--waves", type=_positive(int), metavar="N", help="clinics begin in so many waves (default: no roll-out)"
+    )
+    parser.add_argument("--holdout-clinics", type=int, metavar="N", help="of 24 clinics, so many never begin")
+    parser.add_argument("--ramp", type=int, metavar="DAYS", help="days over which a person's effect grows to its size")
 
 
 def _add_lock(commands: Any) -> None:

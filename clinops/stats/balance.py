@@ -12,7 +12,7 @@ from clinops.stats.glm import Floats, Ints
 from clinops.stats.propensity import as_treated
 from clinops.stats.weighting import effective_sample_size
 
-DENOMINATORS = ("pooled", "treated", "all", "none")
+DENOMINATORS = ("pooled", "treated", "comparator", "all", "weighted", "none")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def balance(
     Parameters
     ----------
     X : (n, k); NaN is missing. treated : (n,) 0/1. weights : (n,) >= 0; 0 leaves the row out.
-    denominator : SD by which the difference is divided, always before weighting so that the scale does not
-        move: "pooled" (root of the mean of the arms' variances), "treated" (for the ATT), "all" rows,
-        "none" (raw difference).
+    denominator : SD by which the difference is divided, before weighting so that the scale does not move:
+        "pooled" (root of the mean of the arms' variances), "treated" (for the ATT), "comparator" (for the ATC), "all"
+        rows, or "none" (raw difference). "weighted" is pooled after weighting, for those who are asked for it: its
+        scale moves.
     binary : (k,) which columns hold 0/1; found from the values if not given. Their variance is p(1-p),
         that of others has n-1 (weighted: sum w - sum w^2 / sum w) below.
     raw_binary : leave the difference of proportions undivided for binary columns.
@@ -91,7 +92,10 @@ def balance(
     matrix, arm, w = _inputs(X, treated, weights)
     flags = _is_binary(matrix) if binary is None else np.broadcast_to(np.asarray(binary, bool), matrix.shape[1:])
     one, zero = _moments(matrix, arm, w, flags), _moments(matrix, ~arm, w, flags)
-    sd = _denominator(matrix, arm, flags, denominator)
+    if denominator == "weighted":
+        sd = np.sqrt((one.variance + zero.variance) / 2)
+    else:
+        sd = _denominator(matrix, arm, flags, denominator)
     if raw_binary:
         sd = np.where(flags, 1.0, sd)
     ratio = _divide(one.variance, zero.variance)
@@ -244,8 +248,8 @@ def _denominator(matrix: Floats, arm: NDArray[np.bool_], binary: NDArray[np.bool
         return np.ones(matrix.shape[1])
     if kind == "all":
         return np.sqrt(_moments(matrix, np.ones(len(arm), bool), w, binary).variance)
-    one = _moments(matrix, arm, w, binary).variance
-    if kind == "treated":
+    one = _moments(matrix, ~arm if kind == "comparator" else arm, w, binary).variance
+    if kind in ("treated", "comparator"):
         return np.sqrt(one)
     return np.sqrt((one + _moments(matrix, ~arm, w, binary).variance) / 2)
 

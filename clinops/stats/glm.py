@@ -18,9 +18,12 @@ __all__ = [
     "clustered_meat",
     "expit",
     "glm",
+    "gram",
     "independent_columns",
+    "information_inverse",
     "mean_and_slope",
     "robust_cov",
+    "solve_glm",
 ]
 
 _MAX_ITERATIONS = 100
@@ -28,6 +31,7 @@ _STEP_SMALL = 1e-10  # largest change of the linear predictor's unit-scaled coef
 _STEP_DRIFT = 1e-3  # a coefficient still moving by this much when the deviance stands still has no finite MLE
 _ALIASED = 1e-7  # R's `qr` tolerance: a column this close to the span of earlier ones carries no information
 _INDEPENDENT = 0.05  # a column of length 1 that keeps this much beside those before it is far from aliased
+_BLOCK = 1 << 18  # numbers of a matrix handled at a time, so that what is made of them stays in a processor's cache
 _SE_KINDS = ("model", "HC0", "HC1", "HC3")
 
 
@@ -122,20 +126,75 @@ def glm(
     if se not in _SE_KINDS:
         raise DefinitionError(unknown("kind of standard error", se, _SE_KINDS))
     design, outcome, prior, shift = _checked(X, y, chosen, weights, offset)
-    keep, aliased = independent_columns(design[prior > 0])
-    narrow = design[:, keep]
-    n, k = int(np.count_nonzero(prior)), len(keep)
+    found = solve_glm(design, outcome, chosen, prior, shift, start)
+    keep, drifting = found.kept, found.drifting
+    fit = _assemble(design, outcome, prior, shift, chosen, keep, found.coef)
+    note = _notes(found.aliased, drifting, family)
+    fit = replace(fit, iterations=found.iterations, converged=not drifting.size, note=note)
+    cov, kind = robust_cov(fit, se, cluster, weights=prior)
+    lost = np.isin(np.arange(design.shape[1]), drifting)
+    cov = np.where(lost[:, None] | lost[None, :], np.nan, cov)
+    return replace(fit, cov=cov, std_error=_root_diagonal(cov), se_kind=kind)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Maximum-likelihood coefficients (m,) of the columns that were kept (m,), and what the search met.
+
+    aliased : columns that earlier ones span. drifting : kept columns without a finite estimate. iterations : used.
+    """
+
+    coef: Floats
+    kept: Ints
+    aliased: Ints
+    drifting: Ints
+    iterations: int
+
+
+def solve_glm(
+    design: Floats, y: Floats, family: Family, weights: Floats, offset: Floats, start: ArrayLike | None = None
+) -> Solution:
+    """Find the coefficients alone, of inputs already checked; no matrix as large as the design is made but a copy
+    where columns or rows have to be left out.
+
+    Raises
+    ------
+    DataError : fewer rows with weight than columns that can be estimated.
+    """
+    counted = weights > 0
+    keep, aliased = independent_columns(design if counted.all() else design[counted])
+    n, k = int(np.count_nonzero(counted)), len(keep)
     if k == 0 or n < k:
         raise DataError(f"{n} rows with a positive weight cannot determine {k} coefficients; give more rows.")
     first = None if start is None else np.asarray(start, dtype=float)[keep]
-    beta, iterations, drifting = _irls(narrow, outcome, prior, shift, chosen, first)
-    fit = _assemble(design, outcome, prior, shift, chosen, keep, beta)
-    note = _notes(aliased, keep[drifting], family)
-    fit = replace(fit, iterations=iterations, converged=not drifting.size, note=note)
-    cov, kind = robust_cov(fit, se, cluster, weights=prior)
-    lost = np.isin(np.arange(design.shape[1]), keep[drifting])
-    cov = np.where(lost[:, None] | lost[None, :], np.nan, cov)
-    return replace(fit, cov=cov, std_error=_root_diagonal(cov), se_kind=kind)
+    narrow = design if k == design.shape[1] else design[:, keep]
+    beta, iterations, drifting = _irls(narrow, y, weights, offset, family, first)
+    return Solution(beta, keep, aliased, keep[drifting], iterations)
+
+
+def gram(X: Floats, weights: Floats, scale: Floats | None = None) -> Floats:
+    """(k, k) cross-product X' diag(weights) X of the columns, divided by `scale` (k,), a block of rows at a time."""
+    total = np.zeros((X.shape[1], X.shape[1]))
+    size = max(_BLOCK // max(X.shape[1], 1), 1)
+    for begin in range(0, len(X), size):
+        block = X[begin : begin + size] if scale is None else X[begin : begin + size] / scale
+        total += (block * weights[begin : begin + size, None]).T @ block
+    return total
+
+
+def information_inverse(X: Floats, information: Floats) -> Floats:
+    """(k, k) inverse of X' diag(information) X, through the QR decomposition where columns are nearly dependent."""
+    whole = gram(X, information)
+    scale = np.sqrt(np.diag(whole))
+    scale = np.where(scale > 0, scale, 1.0)
+    try:
+        lower = np.linalg.cholesky(whole / np.outer(scale, scale))
+    except np.linalg.LinAlgError:
+        return _bread(X * np.sqrt(information)[:, None])[0]
+    if not np.diag(lower).min(initial=1.0) > _INDEPENDENT:
+        return _bread(X * np.sqrt(information)[:, None])[0]
+    inverse = np.asarray(np.linalg.pinv(lower.T, rcond=1e-15), dtype=float)
+    return np.asarray((inverse @ inverse.T) / np.outer(scale, scale))
 
 
 def mean_and_slope(eta: Floats, family: str) -> tuple[Floats, Floats]:
@@ -185,6 +244,8 @@ def cluster_sums(contributions: Floats, code: NDArray, groups: int) -> Floats:
 def independent_columns(design: Floats) -> tuple[Ints, Ints]:
     """Split columns into those that stand on their own and those aliased by earlier ones (R's rule, 1e-7)."""
     keep = np.arange(design.shape[1])
+    if _far_from_dependent(design):
+        return keep.astype(np.int64), np.zeros(0, np.int64)
     while keep.size:
         block = design[:, keep]
         norm = np.sqrt((block**2).sum(axis=0))
@@ -199,6 +260,18 @@ def independent_columns(design: Floats) -> tuple[Ints, Ints]:
         keep = np.delete(keep, bad[0])
     aliased = np.setdiff1d(np.arange(design.shape[1]), keep)
     return keep.astype(np.int64), aliased.astype(np.int64)
+
+
+def _far_from_dependent(design: Floats) -> bool:
+    """Whether the columns' cross-product alone shows that each keeps much beside those before it."""
+    norm = np.sqrt(np.einsum("ij,ij->j", design, design))
+    if not design.size or not (norm > 0).all() or len(design) < design.shape[1]:
+        return False
+    try:
+        lower = np.linalg.cholesky(gram(design, np.ones(len(design)), norm))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.diag(lower).min() > _INDEPENDENT)
 
 
 def _triangle(columns: Floats) -> Floats:
@@ -244,17 +317,17 @@ def _irls(
     X: Floats, y: Floats, prior: Floats, shift: Floats, family: Family, start: Floats | None
 ) -> tuple[Floats, int, Ints]:
     """Return coefficients, iterations used and the columns that drift to infinity (empty when converged)."""
-    scale = np.sqrt((X**2).sum(axis=0) / len(X))
-    scaled = X / scale
-    beta = _initial(scaled, y, prior, shift, family) if start is None else start * scale
-    deviance = _deviance(scaled @ beta + shift, y, prior, family)
+    scale = np.sqrt(np.einsum("ij,ij->j", X, X) / len(X))
+    beta = _initial(X, scale, y, prior, shift, family) if start is None else start * scale
+    eta = X @ (beta / scale) + shift
+    deviance = _deviance(eta, y, prior, family)
     step = np.zeros_like(beta)
     for iteration in range(1, _MAX_ITERATIONS + 1):
         previous = step
-        step = _newton_step(scaled, y, prior, family, scaled @ beta + shift)
+        step = _newton_step(X, scale, y, prior, family, eta)
         if step is None:  # the information vanished: the fitted means reached the edge of what is possible
             return beta / scale, iteration, _drifting(previous)
-        beta, fresh = _halve_until_better(scaled, y, prior, shift, family, beta, step, deviance)
+        beta, eta, fresh = _halve_until_better(beta, eta, step, X @ (step / scale), y, prior, family, deviance)
         small = np.abs(step).max() <= _STEP_SMALL * (1 + np.abs(beta).max())
         still = abs(deviance - fresh) <= 1e-12 * (abs(fresh) + 0.1)
         deviance = fresh
@@ -270,47 +343,46 @@ def _drifting(step: Floats) -> Ints:
     return (moved if moved.size else np.arange(len(step))).astype(np.int64)
 
 
-def _initial(X: Floats, y: Floats, prior: Floats, shift: Floats, family: Family) -> Floats:
+def _initial(X: Floats, scale: Floats, y: Floats, prior: Floats, shift: Floats, family: Family) -> Floats:
     # Normal equations: this is a start and not an answer, and X itself would be decomposed at many times the price.
     target = family.link(family.initial_mean(y)) - shift
-    weighted = X * prior[:, None]
-    return np.asarray(np.linalg.lstsq(weighted.T @ X, weighted.T @ target, rcond=None)[0], dtype=float)
+    pull = X.T @ (prior * target) / scale
+    return np.asarray(np.linalg.lstsq(gram(X, prior, scale), pull, rcond=None)[0], dtype=float)
 
 
-def _newton_step(X: Floats, y: Floats, prior: Floats, family: Family, eta: Floats) -> Floats | None:
+def _newton_step(X: Floats, scale: Floats, y: Floats, prior: Floats, family: Family, eta: Floats) -> Floats | None:
     mu = family.mean(eta)
     slope, variance = family.slope(eta, mu), family.variance(mu)
     with np.errstate(divide="ignore", invalid="ignore"):
         information = np.where(variance > 0, prior * slope**2 / variance, 0.0)
         working = np.where(variance > 0, prior * slope / variance * (y - mu), 0.0)
-    gram = (X * information[:, None]).T @ X
     try:
-        factor = np.linalg.cholesky(gram)
+        factor = np.linalg.cholesky(gram(X, information, scale))
     except np.linalg.LinAlgError:
         return None
-    step: Floats = np.linalg.solve(factor.T, np.linalg.solve(factor, X.T @ working))
+    step: Floats = np.linalg.solve(factor.T, np.linalg.solve(factor, X.T @ working / scale))
     return step
 
 
 def _halve_until_better(
-    X: Floats,
+    beta: Floats,
+    eta: Floats,
+    step: Floats,
+    shift: Floats,
     y: Floats,
     prior: Floats,
-    shift: Floats,
     family: Family,
-    beta: Floats,
-    step: Floats,
     now: float,
-) -> tuple[Floats, float]:
-    """Take the step, or the largest half, quarter, ... of it that does not raise the deviance."""
+) -> tuple[Floats, Floats, float]:
+    """Take the step (`shift` of the linear predictor), or the largest half, quarter, ... that raises no deviance."""
     share = 1.0
     for _ in range(30):
-        candidate = beta + share * step
-        fresh = _deviance(X @ candidate + shift, y, prior, family)
+        there = eta + share * shift
+        fresh = _deviance(there, y, prior, family)
         if fresh <= now + 1e-10 * (abs(now) + 0.1):
-            return candidate, fresh
+            return beta + share * step, there, fresh
         share /= 2
-    return beta, now
+    return beta, eta, now
 
 
 def _deviance(eta: Floats, y: Floats, prior: Floats, family: Family) -> float:

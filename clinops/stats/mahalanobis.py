@@ -88,6 +88,11 @@ def match_mahalanobis(
     return assemble(arm, found, apart, None if caliper is None else limit, replace, space.note)
 
 
+def standardised_space(matrix: Floats, arm: NDArray[np.bool_]) -> Floats:
+    """(r, n) coordinates in which the Mahalanobis distance (covariance within the arms) is Euclidean."""
+    return _space(matrix, arm).at
+
+
 def _space(matrix: Floats, arm: NDArray[np.bool_]) -> _Space:
     """Turn and stretch the covariates so that their covariance within the arms is the identity."""
     n = len(matrix)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
-from clinops.stats.glm import Floats, Ints, expit, glm
+from clinops.stats.glm import Floats, Ints, expit, gram, information_inverse, solve_glm
+from clinops.stats.glm_families import family_named
 
 _PENALTIES = ("l1", "l2")
 _ROUNDS, _SWEEPS = 200, 2000
@@ -25,8 +26,8 @@ class PropensityFit:
     score, logit : (n,), probability of treatment and its log odds.
     treated : (n,) bool. weights : (n,) case weights.
     design : (n, m) columns that were estimated, the intercept first. columns : (m,) their index in `coef`.
-    bread : (m, m) inverse information, or None when penalised (M-estimation does not then apply).
-    penalty : "none", "l1 (strength 1)", ...
+    bread : (m, m) inverse information, or None when penalised or boosted (M-estimation does not then apply).
+    penalty : "none", "l1 (strength 1)", "gradient boosting, out of 5 folds", ...
     separated : True when a combination of covariates predicts treatment perfectly in some rows.
     note : what a reader must know ("" if nothing).
     """
@@ -61,8 +62,8 @@ class PropensityFit:
         """
         if self.bread is None:
             raise DefinitionError(
-                f"The score was fitted with a penalty ({self.penalty}), so its score equations do not hold;"
-                " use penalty=None, the bootstrap, or take the weights as known."
+                f"The score was penalised or learned ({self.penalty}), so its score equations do not hold;"
+                " use a plain score (penalty=None), the bootstrap, or take the weights as known."
             )
         direction = self.design @ (self.bread @ gradient)
         residual = self.weights * (self.treated - self.score)
@@ -100,11 +101,9 @@ def propensity(
     standardised columns.
     """
     arm = as_treated(treated)
-    design = np.asarray(X, dtype=float)
-    if design.ndim != 2 or len(design) != len(arm):
-        raise DataError(f"X has shape {design.shape}; it must be ({len(arm)}, columns) to fit `treated`.")
-    case = np.ones(len(arm)) if weights is None else np.asarray(weights, dtype=float)
-    _both_arms(arm, case)
+    design = as_covariates(X, len(arm))
+    case = case_weights(weights, len(arm))
+    both_arms(arm, case)
     if penalty is None:
         return _plain(design, arm, case)
     if penalty not in _PENALTIES:
@@ -140,71 +139,88 @@ def as_treated(treated: ArrayLike) -> NDArray[np.bool_]:
     return given.astype(bool)
 
 
-def _both_arms(arm: NDArray[np.bool_], case: Floats) -> None:
+def both_arms(arm: NDArray[np.bool_], case: Floats, where: str = "") -> None:
+    """Refuse an arm in which nobody has weight."""
     exposed, comparator = int((arm & (case > 0)).sum()), int((~arm & (case > 0)).sum())
     if not exposed or not comparator:
         raise DataError(
             f"A propensity score needs people in both arms; there are {exposed} treated and {comparator}"
-            " comparators. Loosen the eligibility of the empty arm."
+            f" comparators{where}. Loosen the eligibility of the empty arm."
         )
 
 
 def _plain(X: Floats, arm: NDArray[np.bool_], case: Floats) -> PropensityFit:
-    design = np.column_stack([np.ones(len(arm)), X])
-    fit = glm(design, arm.astype(float), "binomial", weights=case, se="model")
-    keep = np.setdiff1d(np.arange(design.shape[1]), fit.aliased)
+    design, outcome = np.empty((len(arm), X.shape[1] + 1)), arm.astype(float)
+    design[:, 0], design[:, 1:] = 1.0, X
+    found = solve_glm(design, outcome, family_named("binomial"), case, np.zeros(len(arm)))
+    keep = found.kept
     notes = []
-    if fit.aliased.size:
+    if found.aliased.size:
         constant = "constant or linear combinations of earlier ones"
-        notes.append(f"Covariate(s) {(fit.aliased - 1).tolist()} are {constant} and were left out.")
-    if not fit.converged:
-        culprits = np.flatnonzero(np.isnan(fit.std_error) & ~np.isnan(fit.coef)) - 1
+        notes.append(f"Covariate(s) {(found.aliased - 1).tolist()} are {constant} and were left out.")
+        design = design[:, keep]
+    if found.drifting.size:
+        culprits = found.drifting - 1
         notes.append(
             f"Perfect separation: covariate(s) {culprits[culprits >= 0].tolist()} predict treatment exactly in"
             " some rows, so scores there are 0 or 1 and the arms do not overlap; narrow the eligibility, drop"
             " the covariate (if it is part of the exposure) or use a penalty."
         )
-    notes.append(_extremes(fit.fitted))
+    logit = design @ found.coef
+    score = expit(logit)
+    notes.append(extremes_note(score))
+    coef = np.full(X.shape[1] + 1, np.nan)
+    coef[keep] = found.coef
     return PropensityFit(
-        coef=fit.coef,
-        score=fit.fitted,
-        logit=fit.eta,
+        coef=coef,
+        score=score,
+        logit=logit,
         treated=arm,
         weights=case,
-        design=design[:, keep],
-        columns=keep.astype(np.int64),
-        bread=fit.bread[np.ix_(keep, keep)],
+        design=design,
+        columns=keep,
+        bread=information_inverse(design, case * score * (1 - score)),
         penalty="none",
-        separated=not fit.converged,
+        separated=bool(found.drifting.size),
         note=" ".join(filter(None, notes)),
     )
 
 
+def case_weights(weights: ArrayLike | None, rows: int) -> Floats:
+    """(rows,) weights, all 1 by default; a DataError where they are not finite numbers of 0 or more."""
+    case = np.ones(rows) if weights is None else np.asarray(weights, dtype=float)
+    if case.shape != (rows,) or not np.isfinite(case).all() or (case < 0).any():
+        raise DataError(f"weights must be {rows} finite numbers, none negative; got shape {case.shape}.")
+    return case
+
+
 def _penalised(X: Floats, arm: NDArray[np.bool_], case: Floats, penalty: str, strength: float) -> PropensityFit:
-    if not np.isfinite(X).all():
-        columns = np.flatnonzero(~np.isfinite(X).all(axis=0)).tolist()
-        raise DataError(f"column(s) {columns} of X hold missing or infinite values; impute or set rows aside.")
-    centre = np.average(X, axis=0, weights=case)
-    spread = np.sqrt(np.average((X - centre) ** 2, axis=0, weights=case))
+    centre = case @ X / case.sum()
+    standard = np.empty((len(arm), X.shape[1] + 1))
+    standard[:, 0] = 1.0
+    np.subtract(X, centre, out=standard[:, 1:])
+    spread = np.sqrt(np.einsum("i,ij,ij->j", case, standard[:, 1:], standard[:, 1:]) / case.sum())
     varies = spread > 1e-12 * np.maximum(1.0, np.abs(centre))
-    standard = np.column_stack([np.ones(len(arm)), (X[:, varies] - centre[varies]) / spread[varies]])
+    standard[:, 1:] /= np.where(varies, spread, 1.0)
+    kept = np.concatenate([[0], 1 + np.flatnonzero(varies)]).astype(np.int64)
+    standard = standard if varies.all() else standard[:, kept]
     beta, converged = _proximal_newton(standard, arm.astype(float), case, penalty, strength)
     coef = np.full(X.shape[1] + 1, np.nan)
     coef[1:][varies] = beta[1:] / spread[varies]
     coef[0] = beta[0] - coef[1:][varies] @ centre[varies]
     logit = standard @ beta
-    kept = np.concatenate([[0], 1 + np.flatnonzero(varies)]).astype(np.int64)
+    del standard  # as large as the covariates themselves
     constant = np.flatnonzero(~varies).tolist()
     notes = [f"Covariate(s) {constant} are constant and were left out." if constant else ""]
     notes.append("" if converged else f"The penalised fit stopped after {_ROUNDS} rounds short of its tolerance.")
-    notes.append(_extremes(expit(logit)))
+    notes.append(extremes_note(expit(logit)))
     return PropensityFit(
         coef=coef,
         score=expit(logit),
         logit=logit,
         treated=arm,
         weights=case,
-        design=np.column_stack([np.ones(len(arm)), X])[:, kept],
+        design=np.column_stack([np.ones(len(arm)), X if varies.all() else X[:, varies]]),
         columns=kept,
         bread=None,
         penalty=f"{penalty} (strength {strength:g})",
@@ -232,7 +248,7 @@ def _proximal_newton(Z: Floats, y: Floats, case: Floats, penalty: str, strength:
     for _ in range(_ROUNDS):
         mean = expit(Z @ beta)
         gradient = Z.T @ (case * (y - mean)) - ridge * beta
-        information = (Z * (case * mean * (1 - mean))[:, None]).T @ Z + np.diag(ridge)
+        information = gram(Z, case * mean * (1 - mean)) + np.diag(ridge)
         target = _coordinate_descent(information, gradient, beta, lasso)
         step, share = target - beta, 1.0
         while share > 1e-6 and objective(beta + share * step) > now + 1e-12 * abs(now):
@@ -263,7 +279,8 @@ def _coordinate_descent(information: Floats, gradient: Floats, beta: Floats, las
     return target
 
 
-def _extremes(score: Floats) -> str:
+def extremes_note(score: Floats) -> str:
+    """Say how many scores are nearly 0 or 1, when it is more than 5 %."""
     beyond = int(((score < _EXTREME) | (score > 1 - _EXTREME)).sum())
     if beyond <= len(score) * 0.05:
         return ""

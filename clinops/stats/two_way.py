@@ -91,6 +91,10 @@ def two_way_fixed_effects(
     if not np.isfinite(fit.coef[0]):
         why = "Not estimable: treatment does not vary between units within periods."
         return replace(fit, note=f"{fit.note} {why}".strip())
+    full = int((under == 1).all(axis=0).sum())
+    if full:
+        said = f"Nobody is untreated in {full} of {under.shape[1]} periods, which compare treated units with treated."
+        fit = replace(fit, note=f"{fit.note} {said}".strip())
     left = _regression(panel, np.zeros((under.size, 0)), under.ravel()).residual[under.ravel() == 1]
     return replace(fit, negative_weight=float(-left[left < 0].sum() / left.sum()))
 

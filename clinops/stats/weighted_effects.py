@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, GlmFit, cluster_sums, glm, mean_and_slope
+from clinops.stats.multiway import two_way_variance
 from clinops.stats.propensity import PropensityFit, as_treated
 from clinops.stats.weighting import ESTIMANDS, BalancingWeights, balancing_weights
 
 SCALES = ("difference", "ratio", "odds ratio")
 _ARMS = ("exposed", "comparator")
+Clusters = ArrayLike | tuple[ArrayLike, ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,23 @@ def augmented_effect(
     ATE: mean of m_a + 1(A=a)(y - m_a)/p_a. ATT: treated mean minus [sum t m_0 + sum (1-t) p/(1-p) (y - m_0)]
     over the number treated. Source: Robins, Rotnitzky and Zhao 1994; Hahn 1998. Checked on What If's data.
     """
+    arms = augmented_values(
+        y, propensity, design_exposed, design_comparator, family=family, estimand=estimand, nuisance=nuisance
+    )
+    return contrast(arms, scale, cluster=cluster, conf_level=conf_level)[0]
+
+
+def augmented_values(
+    y: ArrayLike,
+    propensity: PropensityFit,
+    design_exposed: ArrayLike,
+    design_comparator: ArrayLike,
+    *,
+    family: str = "gaussian",
+    estimand: str = "att",
+    nuisance: str = "estimated",
+) -> ArmValues:
+    """Doubly robust mean in each arm with influence functions, for `contrast` on any scale (see `augmented_effect`)."""
     key = estimand.lower()
     if key not in ("ate", "att"):
         raise DefinitionError(unknown("estimand of an augmented estimator", estimand, ("ate", "att")))
@@ -228,7 +248,7 @@ def augmented_effect(
     parts = (_augmented_ate if key == "ate" else _augmented_att)(
         outcome, propensity, _predict(fit.coef, ones, family), _predict(fit.coef, zeros, family)
     )
-    arms = ArmValues(
+    return ArmValues(
         value=np.array([[part.value] for part in parts]),
         influence=np.array([_whole_influence(part, fit, propensity, nuisance)[:, None] for part in parts]),
         counted=case > 0,
@@ -238,13 +258,15 @@ def augmented_effect(
         se_kind="M-estimation" if nuisance == "estimated" else "influence function, models taken as known",
         note=" ".join(filter(None, (propensity.note, fit.note))),
     )
-    return contrast(arms, scale, cluster=cluster, conf_level=conf_level)[0]
 
 
 def contrast(
-    arms: ArmValues, scale: str = "difference", *, cluster: ArrayLike | None = None, conf_level: float = 0.95
+    arms: ArmValues, scale: str = "difference", *, cluster: Clusters | None = None, conf_level: float = 0.95
 ) -> tuple[Effect, ...]:
-    """Compare the arms' values on a scale; one Effect an outcome. See `weighted_effect`."""
+    """Compare the arms' values on a scale; one Effect an outcome. See `weighted_effect`.
+
+    Clusters of two kinds that cross, as a tuple of two (n,) ids, are respected both: see `two_way_variance`.
+    """
     if scale not in SCALES:
         raise DefinitionError(unknown("scale", scale, SCALES))
     if not 0 < conf_level < 1:
@@ -360,7 +382,8 @@ def as_balancing_weights(
         if not np.array_equal(propensity.treated, arm):
             raise DataError("The propensity score was fitted on other rows or another treatment than these.")
         if propensity.bread is None:
-            note = f"The score was penalised ({propensity.penalty}), so its estimation is not in the standard error."
+            how = f"The score was penalised or learned ({propensity.penalty})"
+            note = f"{how}, so its estimation is not in the standard error."
         note = " ".join(filter(None, (propensity.note, note)))
     if isinstance(weights, BalancingWeights):
         if weights.weights.shape != arm.shape:
@@ -403,22 +426,40 @@ def _point(value: Floats, scale: str) -> tuple[Floats, Floats]:
     return np.where(sound, point, np.nan), np.where(sound, gradient, np.nan)
 
 
-def _variance(combined: Floats, arms: ArmValues, cluster: ArrayLike | None) -> tuple[Floats, str, str]:
+def _variance(combined: Floats, arms: ArmValues, cluster: Clusters | None) -> tuple[Floats, str, str]:
     """Variance of each contrast, the name of its kind, and what it lacks ("" if nothing)."""
     if cluster is None:
         return (combined**2).sum(axis=0), arms.se_kind, ""
-    ids = np.asarray(cluster)
-    if ids.shape != arms.treated.shape:
-        raise DataError(f"cluster has shape {ids.shape}; it must be one id a row, ({len(arms.treated)},).")
+    kinds = [np.asarray(ids) for ids in (cluster if _crossed(cluster) else (cluster,))]
+    for ids in kinds:
+        if ids.shape != arms.treated.shape:
+            raise DataError(f"cluster has shape {ids.shape}; it must be one id a row, ({len(arms.treated)},).")
+    n, groups = int(arms.counted.sum()), [len(np.unique(ids[arms.counted])) for ids in kinds]
+    what = f"CR1 {'two-way ' * (len(kinds) > 1)}clustered ({' and '.join(map(str, groups))} clusters)"
+    kind = f"{arms.se_kind.replace('robust HC0', '').strip(', ')}, {what}".strip(", ")
+    fewest = min(groups)
+    if fewest < 2 or n < 3:
+        return np.full(combined.shape[1], np.nan), kind, f"{fewest} cluster(s) give no standard error."
+    few = f"Only {fewest} clusters: the interval is too narrow." if fewest < 20 else ""
+    if len(kinds) == 1:
+        return _clustered(combined, arms.counted, kinds[0]), kind, few
+    variance, note = two_way_variance(lambda ids: _clustered(combined, arms.counted, ids), *kinds)
+    return variance, kind, " ".join(filter(None, (few, note)))
+
+
+def _crossed(cluster: Clusters) -> TypeGuard[tuple[ArrayLike, ArrayLike]]:
+    """Whether these are two kinds of clusters, not a tuple of ids."""
+    return isinstance(cluster, tuple) and len(cluster) == 2 and all(np.ndim(ids) == 1 for ids in cluster)
+
+
+def _clustered(combined: Floats, counted: NDArray[np.bool_], ids: NDArray) -> Floats:
+    """One-way variance (CR1) of each contrast."""
     # rows without weight still influence through the score, so they stay in the sums but not in the factor
     names, code = np.unique(ids, return_inverse=True)
     sums = cluster_sums(combined, code, len(names))
-    n, groups = int(arms.counted.sum()), int(np.count_nonzero(np.bincount(code[arms.counted], minlength=1)))
-    kind = f"{arms.se_kind.replace('robust HC0', '').strip(', ')}, CR1 clustered ({groups} clusters)".strip(", ")
-    if groups < 2 or n < 3:
-        return np.full(combined.shape[1], np.nan), kind, f"{groups} cluster(s) give no standard error."
-    few = f"Only {groups} clusters: the interval is too narrow." if groups < 20 else ""
-    return groups / (groups - 1) * (n - 1) / (n - 2) * (sums**2).sum(axis=0), kind, few
+    n, groups = int(counted.sum()), int(np.count_nonzero(np.bincount(code[counted], minlength=1)))
+    variance: Floats = groups / (groups - 1) * (n - 1) / (n - 2) * (sums**2).sum(axis=0)
+    return variance
 
 
 def _effect(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinops.worlds.settings import FIRST_DAY, LAST_DAY, NEVER, Knobs, day
+from clinops.worlds.settings import CLINICS, FIRST_DAY, LAST_DAY, NEVER, Knobs, day
 from clinops.worlds.vocabulary import CHRONIC
 
-CLINICS, HOSPITALS = 24, 3
+HOSPITALS = 3
 FRAILTY_SD = 0.60
 QUIET = 0.11
 """Share of persons who hardly ever see a clinician and collect no drugs; most zero-cost years are theirs."""

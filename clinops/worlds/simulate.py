@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from clinops._version import __version__
 from clinops.errors import ParameterError
-from clinops.worlds import messy, people, programme, tables, use
+from clinops.worlds import messy, rollout, tables
 from clinops.worlds import truth as potential
+from clinops.worlds.draw import draw
 from clinops.worlds.settings import (
     AGE_FROM,
     AGE_TO,
@@ -27,9 +28,12 @@ from clinops.worlds.settings import (
     HORIZON,
     INDEX_FROM,
     INDEX_TO,
+    LEAST_ADMISSIONS,
     LOOK_BACK,
+    NEVER,
     OFFER_INTERCEPT,
     OFFER_SLOPES,
+    TRAILING,
     Knobs,
 )
 
@@ -42,22 +46,37 @@ class World:
     """A simulated programme in memory.
 
     `tables` holds the OMOP tables by name, `truth` one row an eligible person (columns in
-    docs/methods/worlds.md), `settings` what the world was asked to be and the law of its offers.
+    docs/methods/worlds.md), `settings` what the world was asked to be and the law of its offers. `clinics` is the
+    truth by clinic and month of a roll-out, None without one.
     """
 
     tables: dict[str, pa.Table]
     truth: pa.Table
     settings: dict[str, Any]
+    clinics: pa.Table | None = None
 
     def att(self, person_ids: Any = None) -> dict[str, Any]:
         """Average effect of the offer among the offered, or among the given persons; see `averages`."""
         rows = pc.is_in(self.truth["person_id"], pa.array(person_ids)) if person_ids is not None else None
         return averages(self.truth.filter(self.truth["offered"] if rows is None else rows))
 
+    def truths(self, outcome: str = "cost_total") -> dict[str, float]:
+        """The true mean difference that each estimand asks for, by its name; see `clinops.worlds.truth.estimands`."""
+        return potential.estimands(self.truth, outcome)
+
     def register(self, connection: Any) -> None:
         """Make every table a view of a DuckDB connection, under its OMOP name."""
         for name, table in self.tables.items():
             connection.register(name, table)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of persons as tables: the records, the truth of its eligible persons, sums by clinic (see `rollout`)."""
+
+    records: dict[str, pa.Table]
+    truth: pa.Table
+    clinics: dict[str, np.ndarray]
 
 
 def averages(truth: pa.Table) -> dict[str, Any]:
@@ -80,91 +99,90 @@ def world(persons: int = 20_000, effect: float = 0.15, seed: int = 20260101, **k
     ParameterError : an unknown setting or an impossible value.
     """
     asked = Knobs.of(persons=persons, effect=effect, seed=seed, **knobs)
-    parts, truths = [], []
-    for part, known in blocks(asked):
-        parts.append(part)
-        truths.append(known)
-    joined = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
-    truth = pa.concat_tables(truths)
-    return World(joined | tables.fixed(asked, __version__), truth, describe(asked))
+    made = list(blocks(asked))
+    joined = {name: pa.concat_tables([one.records[name] for one in made]) for name in made[0].records}
+    truth = pa.concat_tables([one.truth for one in made])
+    clinics = _clinic_table(asked, [one.clinics for one in made])
+    return World(joined | tables.fixed(asked, __version__), truth, describe(asked), clinics)
 
 
-def blocks(knobs: Knobs) -> Iterator[tuple[dict[str, pa.Table], pa.Table]]:
+def _clinic_table(knobs: Knobs, sums: list[dict[str, np.ndarray]]) -> pa.Table | None:
+    """Add the blocks' sums by clinic and month; None where no clinic begins."""
+    if not knobs.waves:
+        return None
+    whole = {name: np.sum([one[name] for one in sums], axis=0) for name in sums[0]}
+    return rollout.table(knobs, whole)
+
+
+def blocks(knobs: Knobs) -> Iterator[Block]:
     """Yield the person-level tables and the truth of each block of persons, in order."""
     for block, first in enumerate(range(0, knobs.persons, BLOCK)):
         yield make_block(knobs, block, min(BLOCK, knobs.persons - first))
 
 
-def make_block(knobs: Knobs, block: int, n: int) -> tuple[dict[str, pa.Table], pa.Table]:
-    """Make one block: draw people and their use, run the programme, keep what really happened."""
-    who = people.people(knobs, block, n)
-    seen = use.visits(knobs, block, who)
-    noted = use.diagnoses(knobs, block, who, seen)
-    taken = use.fills(knobs, block, who)
-    of = programme.eligible(who, seen, noted, taken)
-    ran = programme.programme(knobs, block, who, seen, of)
-    known = potential.truth(knobs, who, seen, taken, of, ran)
-
-    death = who.death.copy()
-    death[of.person] = ran.death_real
-    acts_until = np.minimum(ran.offer + HORIZON, of.index + HORIZON)
-    there = programme.happens(knobs, who, seen, of, ran.activation, acts_until)
-    there &= seen.start <= death[seen.person]
-    kept, noted = _kept(seen, noted, there)
-    filled = taken.start <= death[taken.person]
-    taken = use.Fills(taken.person[filled], taken.start[filled], taken.drug[filled], taken.cents[filled])
-
+def make_block(knobs: Knobs, block: int, n: int) -> Block:
+    """Make one block as tables: the records that its actual course left behind, and the truth."""
+    it = draw(knobs, block, n)
+    who, death = it.who, it.death
     years = tables.plan_years(who, death)
     part = {
         "person": tables.person(block, who),
         "observation_period": tables.observation_period(block, who, death),
         "payer_plan_period": tables.payer_plan_period(block, who, years),
-        "visit_occurrence": tables.visit_occurrence(block, who, kept, death),
-        "condition_occurrence": tables.condition_occurrence(block, kept, noted),
-        "drug_exposure": tables.drug_exposure(block, who, taken, death),
-        "cost": tables.cost(knobs, block, kept, taken, years),
-        "observation": tables.observation(block, of, ran),
+        "visit_occurrence": tables.visit_occurrence(block, who, it.kept, death),
+        "condition_occurrence": tables.condition_occurrence(block, it.kept, it.noted),
+        "drug_exposure": tables.drug_exposure(block, who, it.taken, death),
+        "cost": tables.cost(knobs, block, it.kept, it.taken, years, it.arrived),
+        "observation": tables.observation(block, it.of, it.ran),
         "death": tables.deaths(block, death),
     }
     if knobs.messy and block == 0:
-        spare = np.setdiff1d(np.arange(n), of.person)
+        spare = np.setdiff1d(np.arange(n), it.of.person)
         part = messy.soil(part, tables.person_ids(block, spare))
-    return part, _truth_table(block, known)
-
-
-def _kept(seen: use.Visits, noted: use.Diagnoses, there: np.ndarray) -> tuple[use.Visits, use.Diagnoses]:
-    """Keep the visits that happened and their diagnoses, which then refer to the new positions."""
-    position = np.cumsum(there) - 1
-    rows = there[noted.visit]
-    return seen.where(there), use.Diagnoses(position[noted.visit[rows]], noted.condition[rows])
+    return Block(part, _truth_table(block, it.truth), it.clinics)
 
 
 def _truth_table(block: int, known: dict[str, np.ndarray]) -> pa.Table:
     columns = potential.in_units(known)
     number = tables.person_ids(block, columns.pop("person"))
-    date = pa.array(columns.pop("index_date").astype(np.int32)).cast(pa.date32())
-    return pa.table({"person_id": number, "index_date": date} | columns)
+    dates = {name: _dates(columns.pop(name)) for name in list(columns) if name.endswith("_date")}
+    return pa.table({"person_id": number} | dates | columns)
+
+
+def _dates(days: np.ndarray) -> pa.Array:
+    """Return days since 1970-01-01 as dates; NEVER is null."""
+    return pa.array(days.astype(np.int32), mask=days == NEVER).cast(pa.date32())
 
 
 def describe(knobs: Knobs) -> dict[str, Any]:
     """Return what a reader needs to state this world's design: settings, eligibility, law of offers."""
+    offers: dict[str, Any] = {
+        "form": "logistic, linear in the covariates",
+        "intercept": OFFER_INTERCEPT,
+        "slopes": {name: slope * knobs.confounding for name, slope in OFFER_SLOPES.items()},
+    }
+    if knobs.hidden:
+        offers["hidden"] = f"plus {knobs.hidden:g} a unit of the latent need, which no record holds"
+    if knobs.lottery:
+        offers = {"form": "a lottery", "share": knobs.lottery}
+    if knobs.waves:
+        offers = {"form": "everyone eligible, from the start of the person's clinic on"}
+    entry: dict[str, Any] = {
+        "entry": "first primary care visit (visit_concept_id 9202) at which all of this holds",
+        "condition": {"concept_id": 201826, "descendants": True, "days": [-DIAGNOSIS_BACK, -1]},
+    }
+    if knobs.qualifying:
+        entry = {
+            "entry": "first admission (visit_concept_id 9201) at which all of this holds",
+            "admissions": {"at_least": LEAST_ADMISSIONS, "days": [-TRAILING, 0]},
+        }
     iso = [str(np.datetime64(bound, "D")) for bound in (INDEX_FROM, INDEX_TO)]
     return {
         "clinops": __version__,
         "knobs": knobs.record(),
-        "eligibility": {
-            "entry": "first primary care visit (visit_concept_id 9202) at which all of this holds",
-            "between": iso,
-            "age": [AGE_FROM, AGE_TO],
-            "observed_before_days": LOOK_BACK,
-            "condition": {"concept_id": 201826, "descendants": True, "days": [-DIAGNOSIS_BACK, -1]},
-        },
+        "eligibility": entry | {"between": iso, "age": [AGE_FROM, AGE_TO], "observed_before_days": LOOK_BACK},
         "follow_up_days": [1, HORIZON],
-        "offer_model": {
-            "form": "logistic, linear in the covariates",
-            "intercept": OFFER_INTERCEPT,
-            "slopes": {name: slope * knobs.confounding for name, slope in OFFER_SLOPES.items()},
-        },
+        "offer_model": offers,
         "population_att": knobs.population_att(),
         "effect_means": (
             "expected fall in mean allowed cost over days 1 to 365 among the offered, as a share of their mean "
@@ -232,15 +250,16 @@ def _fill(folder: Path, knobs: Knobs, progress: Callable[[int, int], None] | Non
     (folder / RECORDS).mkdir()
     rows: dict[str, int] = {}
     writers: dict[str, pq.ParquetWriter] = {}
-    truths = []
+    truths, clinics = [], []
     try:
-        for block, (part, known) in enumerate(blocks(knobs)):
-            for name, table in part.items():
+        for block, made in enumerate(blocks(knobs)):
+            for name, table in made.records.items():
                 if name not in writers:
                     writers[name] = _writer(folder / RECORDS / f"{name}.parquet", table)
                 writers[name].write_table(table)
                 rows[name] = rows.get(name, 0) + len(table)
-            truths.append(known)
+            truths.append(made.truth)
+            clinics.append(made.clinics)
             if progress is not None:
                 progress(min((block + 1) * BLOCK, knobs.persons), knobs.persons)
     finally:
@@ -251,6 +270,9 @@ def _fill(folder: Path, knobs: Knobs, progress: Callable[[int, int], None] | Non
         rows[name] = len(table)
     truth = pa.concat_tables(truths)
     pq.write_table(truth, folder / "truth.parquet", compression="zstd")
+    by_clinic = _clinic_table(knobs, clinics)
+    if by_clinic is not None:
+        pq.write_table(by_clinic, folder / "truth_clinics.parquet", compression="zstd")
     summary = describe(knobs) | {
         "eligible": len(truth),
         "att": averages(truth.filter(truth["offered"])),

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from clinops.worlds import vocabulary as words
 from clinops.worlds.cdm import shaped
-from clinops.worlds.people import CLINICS, HOSPITALS, People
+from clinops.worlds.people import HOSPITALS, People
 from clinops.worlds.programme import Eligible, Programme
-from clinops.worlds.settings import ACTIVATION, BLOCK, ENGAGEMENT, LAST_DAY, NEVER, OFFER, Knobs, day
+from clinops.worlds.settings import ACTIVATION, BLOCK, CLINICS, ENGAGEMENT, LAST_DAY, NEVER, OFFER, Knobs, day
 from clinops.worlds.use import Diagnoses, Fills, Visits
 
 SLOT = 100_000_000
@@ -167,9 +167,13 @@ def drug_exposure(block: int, who: People, taken: Fills, death: np.ndarray) -> p
 
 
 def cost(
-    knobs: Knobs, block: int, seen: Visits, taken: Fills, years: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> pa.Table:
-    """Return `cost`: one row a visit and one a fill; allowed = paid by the payer + paid by the patient."""
+    knobs: Knobs, block: int, seen: Visits, taken: Fills, years: tuple[np.ndarray, np.ndarray, np.ndarray],
+    arrived: tuple[np.ndarray, np.ndarray],
+) -> pa.Table:  # fmt: skip
+    """Return `cost`: one row a visit and one a fill; allowed = paid by the payer + paid by the patient.
+
+    Rows whose cost has not `arrived` (one mask for visits, one for fills) are not there.
+    """
     kind = np.concatenate([seen.kind, np.full(len(taken.person), len(words.VISIT_CONCEPTS))])
     people, date = np.concatenate([seen.person, taken.person]), np.concatenate([seen.start, taken.start])
     allowed = np.concatenate([seen.cents, taken.cents])
@@ -179,7 +183,7 @@ def cost(
     copay = np.minimum(np.array(COPAY_CENTS)[kind], allowed)
     coinsurance = np.rint((allowed - copay) * np.array(COINSURANCE)[kind]).astype(np.int64)
     by_patient = copay + coinsurance
-    return shaped(
+    whole = shaped(
         "cost",
         {
             "cost_id": ids(block, len(kind)),
@@ -198,6 +202,8 @@ def cost(
             "amount_allowed": allowed,
         },
     )
+    there = np.concatenate(arrived)
+    return whole if there.all() else whole.filter(pa.array(there))
 
 
 def _plan_of(years: tuple[np.ndarray, np.ndarray, np.ndarray], people: np.ndarray, date: np.ndarray) -> np.ndarray:

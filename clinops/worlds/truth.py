@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from clinops.errors import ParameterError, unknown
 from clinops.worlds.people import People
-from clinops.worlds.programme import Eligible, Programme, happens
+from clinops.worlds.programme import Eligible, Programme, charged, happens
 from clinops.worlds.settings import HORIZON, NEVER, Knobs
 from clinops.worlds.use import Fills, Visits, key
 from clinops.worlds.vocabulary import EMERGENCY, INPATIENT
@@ -31,7 +33,8 @@ def truth(knobs: Knobs, who: People, seen: Visits, taken: Fills, of: Eligible, r
     never = np.full(len(of), NEVER)
     for world, began, death in ((0, never, ran.death_without), (1, ran.if_offered, ran.death_if_offered)):
         there = happens(knobs, who, seen, of, began, of.index + HORIZON)
-        year = potential_year(seen.where(there), taken, of, death)
+        used = charged(knobs, seen.where(there), of, began, of.index + HORIZON, len(who))
+        year = potential_year(used, taken, of, death)
         columns |= {f"{name}_{world}": values for name, values in year.items()}
     return columns
 
@@ -106,6 +109,31 @@ def averages(columns: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]
         without, offered = (_mean(columns[f"{name}_{world}"][rows]) for world in (0, 1))
         out[name] = {"without": without, "with": offered, "difference": offered - without}
     return out
+
+
+def estimands(truth: pa.Table, outcome: str = "cost_total") -> dict[str, float]:
+    """Return the true mean difference of an outcome for each population that a design may speak of.
+
+    "att": those offered at the index. "ate": all eligible persons, which is also the intention-to-treat effect of an
+    offer by lot. "overlap": weighted by e (1 - e) of the true propensity e. "complier": those who would activate if
+    offered, whose effect an instrument estimates. NaN over nobody.
+
+    Raises
+    ------
+    ParameterError : not an outcome of the truth.
+    """
+    if outcome not in OUTCOMES:
+        raise ParameterError(unknown("outcome of the truth", outcome, OUTCOMES))
+    gap = truth[f"{outcome}_1"].to_numpy().astype(float) - truth[f"{outcome}_0"].to_numpy()
+    score, everyone = truth["propensity"].to_numpy(), np.ones(len(gap))
+    populations = {
+        "att": truth["offered"].to_numpy(zero_copy_only=False), "ate": everyone, "overlap": score * (1 - score),
+        "complier": truth["would_activate"].to_numpy(zero_copy_only=False),
+    }  # fmt: skip
+    return {
+        name: float(np.average(gap, weights=weights)) if weights.sum() > 0 else float("nan")
+        for name, weights in populations.items()
+    }
 
 
 def _mean(values: np.ndarray) -> float:

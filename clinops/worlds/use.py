@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from clinops.worlds.people import People
-from clinops.worlds.settings import FIRST_DAY, LAST_DAY, NEVER, Knobs
+from clinops.worlds.settings import CLINICS, FIRST_DAY, LAST_DAY, NEVER, Knobs, day
 from clinops.worlds.vocabulary import (
     ACUTE,
     CHRONIC,
@@ -24,7 +24,6 @@ from clinops.worlds.vocabulary import (
 
 PERIODS = 24
 EDGES = np.linspace(FIRST_DAY, LAST_DAY + 1, PERIODS + 1).astype(np.int64)
-STATE_SD, STATE_CORRELATION = 0.55, 0.75
 """The need for care moves: a stationary AR(1) over 24 periods of about a quarter, so that today's heavy user
 is on average a lighter user next year (regression to the mean)."""
 
@@ -94,36 +93,73 @@ def key(person: np.ndarray, date: np.ndarray) -> np.ndarray:
     return person * STRIDE + (date - FIRST_DAY + 1200)
 
 
-def visits(knobs: Knobs, block: int, who: People) -> Visits:
-    """Draw every visit of a block as it would be without a programme, and the extra ones a harm could add."""
+def visits(knobs: Knobs, block: int, who: People, state: np.ndarray) -> Visits:
+    """Draw every visit of a block as it would be without a programme, and the extra ones a harm could add.
+
+    `state` is the moving part of the need, (n, PERIODS) as from `states`.
+    """
     need = who.frailty + who.burden - 0.55
-    state = _states(knobs.rng(block, "state"), len(who))
+    if knobs.clinic_spread:
+        need = need + clinic_needs(knobs)[who.clinic]
     parts = [_acute_or_not(knobs, block, who, need, state, kind, extra=False) for kind in range(4)]
     if knobs.thinning < 0:
         parts += [_acute_or_not(knobs, block, who, need, state, kind, extra=True) for kind in (EMERGENCY, INPATIENT)]
+    if knobs.shock > 0:
+        more = [_acute_or_not(knobs, block, who, need, state, k, extra=False, share=knobs.shock) for k in range(4)]
+        parts += [part.where(part.start >= day(knobs.shock_date)) for part in more]
+    joined = merged(parts)
+    if knobs.shock < 0:
+        lost = knobs.rng(block, "shock").random(len(joined)) < -knobs.shock
+        joined = joined.where(~(lost & (joined.start >= day(knobs.shock_date))))
+    return _without_overlapping_stays(joined)
+
+
+def merged(parts: list[Visits]) -> Visits:
+    """Join visits in their order, by person, day and kind; of two of one kind on a day the first part's stays."""
     joined = Visits(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Visits)})
-    order = np.argsort(key(joined.person, joined.start) * 8 + joined.kind * 2 + joined.extra, kind="stable")
-    return _without_overlapping_stays(joined.where(order))
+    place = key(joined.person, joined.start) * 8 + joined.kind * 2 + joined.extra
+    order = np.argsort(place, kind="stable")
+    again = np.append(False, np.diff(place[order]) == 0)
+    return joined.where(order[~again])
 
 
-def _states(rng: np.random.Generator, n: int) -> np.ndarray:
+def clinic_needs(knobs: Knobs) -> np.ndarray:
+    """Return what being a patient of each clinic adds to the log of the need for care; the same in every block."""
+    return knobs.rng(0, "clinic needs").normal(0, knobs.clinic_spread, CLINICS)
+
+
+def states(knobs: Knobs, block: int, n: int) -> np.ndarray:
+    """Draw the moving part of everyone's log need, (n, PERIODS)."""
+    rng = knobs.rng(block, "state")
     state = np.empty((n, PERIODS), dtype=np.float32)
-    state[:, 0] = rng.normal(0, STATE_SD, n)
-    fresh = STATE_SD * np.sqrt(1 - STATE_CORRELATION**2)
+    state[:, 0] = rng.normal(0, knobs.need_sd, n)
+    fresh = knobs.need_sd * np.sqrt(1 - knobs.need_correlation**2)
     for period in range(1, PERIODS):
-        state[:, period] = STATE_CORRELATION * state[:, period - 1] + rng.normal(0, fresh, n)
+        state[:, period] = knobs.need_correlation * state[:, period - 1] + rng.normal(0, fresh, n)
     return state
 
 
+def need_on(who: People, state: np.ndarray, person: np.ndarray, date: np.ndarray) -> np.ndarray:
+    """Return the latent log need on a day, disease apart: frailty and the moving part, which no record holds."""
+    return who.frailty[person] + state[person, np.searchsorted(EDGES, date, side="right") - 1]
+
+
 def _acute_or_not(
-    knobs: Knobs, block: int, who: People, need: np.ndarray, state: np.ndarray, kind: int, extra: bool
-) -> Visits:
-    """Draw the visits of one kind: Poisson in each period, on random days, at most one a person a day."""
-    rng = knobs.rng(block, f"visits {kind} {extra}")
+    knobs: Knobs, block: int, who: People, need: np.ndarray, state: np.ndarray, kind: int, extra: bool,
+    share: float | None = None,
+) -> Visits:  # fmt: skip
+    """Draw the visits of one kind: Poisson in each period, on random days, at most one a person a day.
+
+    With `share` they are those that come on top, at so much of the rate, from a random stream of their own.
+    """
+    stream = f"{kind} {extra}" if share is None else f"{kind} {extra} on top"
+    rng = knobs.rng(block, f"visits {stream}")
     widths = np.diff(EDGES)
     rate = YEARLY_RATE[kind] / 365.25 * np.exp(LOADING[kind] * (need[:, None] + state)) * widths
     if kind in (PRIMARY, TELEHEALTH):
         rate[who.quiet] *= QUIET_RATE
+    if share is not None:
+        rate *= share
     counts = rng.poisson(np.minimum(rate, 60.0))
     cell = np.repeat(np.arange(counts.size), counts.ravel())
     person, period = np.divmod(cell, PERIODS)
@@ -140,7 +176,7 @@ def _acute_or_not(
         kind=np.full(len(person), kind, dtype=np.int8),
         cents=_prices(rng, kind, len(person)),
         extra=np.full(len(person), extra),
-        luck=knobs.rng(block, f"luck {kind} {extra}").random(len(person)),
+        luck=knobs.rng(block, f"luck {stream}").random(len(person)),
     )
 
 
@@ -163,9 +199,9 @@ def _without_overlapping_stays(all_visits: Visits) -> Visits:
     return all_visits.where(keep)
 
 
-def diagnoses(knobs: Knobs, block: int, who: People, seen: Visits) -> Diagnoses:
+def diagnoses(knobs: Knobs, block: int, who: People, seen: Visits, stream: str = "diagnoses") -> Diagnoses:
     """Draw what each visit records: chronic conditions, the acute reason, the negative controls."""
-    rng = knobs.rng(block, "diagnoses")
+    rng = knobs.rng(block, stream)
     recorded = np.array(RECORDED)[seen.kind]
     visit, condition = [], []
     for position in range(len(CHRONIC)):

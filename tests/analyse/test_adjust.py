@@ -19,7 +19,7 @@ from clinops.define.protocol import Adjustment
 from clinops.errors import DataError
 from clinops.stats.balance import Balance
 from tests.analyse.lalonde import LALONDE, by_row, lalonde, lalonde_protocol
-from tests.analyse.support import VALUE, arms, dataset, rows
+from tests.analyse.support import TIME, VALUE, arms, dataset, rows
 from tests.support import assert_close, oracle
 
 WEIGHTS = oracle("causal/weights_lalonde")["expected"]
@@ -100,7 +100,7 @@ def test_the_error_is_the_sandwich_of_all_estimating_equations(estimand: str, cl
 def test_matching_equals_matchit() -> None:
     """1:1 nearest on the logit with a caliper of 0.2 SD: who is matched, the effect and its clustered error."""
     data, expected = lalonde(), MATCHIT["nearest_caliper02_logit"]
-    made = adjusted(co.match(), data)
+    made = adjusted(co.match(caliper=0.2), data)
     assert_close(made.weights, by_row("matching_lalonde", "nearest_caliper02_logit", "weights"), 1e-8)
     sets = dict(zip(expected["subclass"]["rid"], expected["subclass"]["subclass"], strict=True))
     theirs = pd.Series([sets[name] for name in MATCHIT["ps"]["rid"]]).to_numpy(dtype=object)
@@ -115,7 +115,7 @@ def test_matching_equals_matchit() -> None:
 
 
 def test_who_found_no_match_is_said_and_names_the_estimand() -> None:
-    made = adjusted(co.match())
+    made = adjusted(co.match(caliper=0.2))
     assert made.share_unmatched == pytest.approx(68 / 185)
     assert made.estimand == "average effect in the matched treated (exposed who found a match)"
     assert "n = 68 of 185 exposed entries found no match." in made.notes
@@ -287,35 +287,99 @@ def test_no_row_has_a_care_site() -> None:
         adjust(random_arms(), X, co.crude(), cluster="care site")
 
 
-def test_matched_sets_that_share_a_person_are_one_cluster() -> None:
-    # Scores rise with x, so the pairs are (0, 3), (1, 4), (2, 5); person 1 stands in the first two of them.
-    data = dataset(
-        arms(3, 5), {"x": [1.0, 2, 3, 1.01, 2.01, 3.01, -3, -4]}, {VALUE: (np.arange(8.0), 365)},
+def crossed() -> Dataset:
+    """Scores rise with x, so the pairs are (0, 3), (1, 4), (2, 5); person 1 stands in the first two of them."""
+    return dataset(
+        arms(3, 5), {"x": [1.0, 2, 3, 1.01, 2.01, 3.01, -3, -4]}, {VALUE: ([0.0, 2, 5, 1, 4, 9, 6, 7], 365)},
         person=[1, 2, 3, 4, 1, 5, 6, 7],
     )  # fmt: skip
+
+
+def test_matched_sets_that_share_a_person_cross_with_persons() -> None:
+    data = crossed()
     made = adjust(data, X, co.match(caliper=None))
-    assert made.sets is not None
+    assert made.sets is not None and made.crossed is not None
     assert made.sets[[0, 1, 2]].tolist() == made.sets[[3, 4, 5]].tolist()
     assert made.cluster_name == "matched set and person"
-    assert made.cluster[0] == made.cluster[3] == made.cluster[1] == made.cluster[4] != made.cluster[2]
-    assert made.cluster[2] == made.cluster[5]
+    assert made.crossed.tolist() == made.sets.tolist()
+    assert made.cluster[0] == made.cluster[4] and len(set(made.cluster[:6])) == 5
     assert made.cluster[[6, 7]].tolist() == [-1, -1]
     row = rows(data, VALUE, made)["mean difference"]
-    assert "(2 clusters: matched set and person)" in row["se_kind"]
-    residual = np.array([0 - 1, 1 - 1, 2 - 1, -(3 - 4), -(4 - 4), -(5 - 4)]) / 3
-    sums = residual[[0, 3, 1, 4]].sum(), residual[[2, 5]].sum()
-    assert_close(row["std_error"], math.sqrt(2 / 1 * 5 / 4 * (sums[0] ** 2 + sums[1] ** 2)) or math.nan, 1e-9)
+    assert "two-way clustered (3 and 5 clusters: matched set and person)" in row["se_kind"]
+    # Means 7/3 and 14/3; three sets, five persons, six rows, each kind with its own factor.
+    e = (np.array([0, 2, 5, -1, -4, -9]) - np.array([7, 7, 7, -14, -14, -14]) / 3) / 3
+    by_set = (e[0] + e[3]) ** 2 + (e[1] + e[4]) ** 2 + (e[2] + e[5]) ** 2
+    by_person = (e[0] + e[4]) ** 2 + (e[[1, 2, 3, 5]] ** 2).sum()
+    total = 3 / 2 * 5 / 4 * by_set + 5 / 4 * 5 / 4 * by_person - 6 / 5 * 5 / 4 * (e**2).sum()
+    assert_close(row["std_error"], math.sqrt(total), 1e-9)
+
+
+def test_a_hazard_ratio_respects_sets_and_persons_too() -> None:
+    from clinops.stats.cox import cox
+
+    rng = np.random.default_rng(4)
+    n = 120
+    arm, x = (np.arange(n) < 40).astype(int), rng.normal(size=n)
+    person = np.where(rng.random(n) < 0.4, rng.integers(0, 12, n), np.arange(n) + 100)
+    days, event = rng.integers(20, 365, n), rng.random(n) < 0.6
+    data = dataset(arm.tolist(), {"x": x}, {TIME: (event, days)}, person=person.tolist())
+    made = adjust(data, X, co.match(caliper=None))
+    assert made.crossed is not None
+    used = made.weights > 0
+    square = {}
+    both = [f"{a} {b}" for a, b in zip(made.crossed[used], made.cluster[used], strict=True)]
+    for name, ids in (("set", made.crossed[used]), ("person", made.cluster[used]), ("both", np.array(both))):
+        fit = cox(arm[used][:, None].astype(float), days[used], event[used], weights=made.weights[used], cluster=ids)
+        square[name] = float(fit.se[0]) ** 2
+    found = rows(data, TIME, made)["hazard ratio"]
+    assert_close(found["std_error"], math.sqrt(square["set"] + square["person"] - square["both"]), 1e-9)
+    assert found["se_kind"].endswith("clustered by matched set and person")
 
 
 def test_matched_sets_and_care_sites() -> None:
     data = random_arms(60, site=[i % 5 for i in range(60)])
     made = adjust(data, X, co.match(), cluster="care site")
     assert made.cluster_name == "matched set and care site"
-    assert made.sets is not None
+    assert made.sets is not None and made.crossed is not None
     inside = np.flatnonzero(made.sets >= 0)
-    for label in (made.sets, data.baseline["care_site_id"].to_numpy()):
-        for one in {label[i] for i in inside}:
-            assert len({made.cluster[i] for i in inside if label[i] == one}) == 1
+    assert made.crossed[inside].tolist() == made.sets[inside].tolist()
+    sites = data.baseline["care_site_id"].to_numpy()
+    assert len({(made.cluster[i], sites[i]) for i in inside}) == len(set(sites[inside])) == 5
+
+
+def test_persons_alone_are_the_clusters_where_comparators_serve_again() -> None:
+    data = random_arms(60)
+    made = adjust(data, X, co.match(replacement=True, caliper=None))
+    assert made.cluster_name == "person" and made.crossed is None
+    inside = made.weights > 0
+    assert len(set(made.cluster[inside])) == inside.sum()
+
+
+def test_a_person_serves_once_and_never_for_themselves() -> None:
+    data = crossed()
+    baseline = data.baseline.assign(person_id=[1, 2, 3, 4, 4, 5, 1, 2])
+    made = adjust(Dataset(baseline, data.outcomes), X, co.match(caliper=None))
+    assert any(note.startswith("75 % of the persons of the comparator serve") for note in made.notes)
+    again = adjust(Dataset(baseline, data.outcomes), X, co.match(caliper=None, replacement=True))
+    assert not any("serve, each once" in note for note in again.notes)
+    # Largest first: 2 takes 5 (person 5), 1 takes 4 (person 4), so 0 finds row 3 gone with person 4, its own row 6
+    # passed over, and takes row 7.
+    assert made.sets is not None
+    assert made.sets.tolist() == [0, 1, 2, -1, 1, 2, -1, 0]
+
+
+def test_exact_on_the_index_date_and_its_period() -> None:
+    days = ["2021-03-01", "2021-03-15", "2021-04-01", "2021-03-02", "2021-03-15", "2021-03-16", "2021-04-20"]
+    data = dataset(arms(3, 4), {"x": [1.0, 2, 3, 1.4, 3.9, 2.1, 0.2]}, index=days)
+    by_day = adjust(data, X, co.match(caliper=None, exact=("index date",)))
+    assert by_day.sets is not None and by_day.sets.tolist() == [-1, 0, -1, -1, 0, -1, -1]
+    month = co.index_period("month")
+    named = data.baseline["index_date"].dt.strftime("%Y-%m")
+    data = Dataset(data.baseline.assign(index_month=named))
+    by_month = adjust(data, (*X, month), co.match(caliper=None, exact=("Index month",)))
+    assert by_month.sets is not None and by_month.sets.tolist() == [0, 1, 2, 0, -1, 1, 2]
+    # Within a month the month tells nothing, so it is no term of the score.
+    assert by_month.design is not None and [term.measure.name for term in by_month.design.terms] == ["x"]
 
 
 # --- refusals -----------------------------------------------------------------------------------

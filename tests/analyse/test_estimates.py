@@ -26,8 +26,9 @@ PAST = co.cost("total", co.before(365), name="Past cost")
 AGE, SEX = co.age_at_index(), co.sex()
 CONTROL = co.any_of(co.events("condition"), YEAR, name="Ear wax")
 ALTERNATIVES = [
-    "1:1 nearest matching, caliper 0.2 SD", "1:1 nearest matching, caliper 0.1 SD", "overlap weighting",
-    "ATT weighting, L2 score", "ATT weighting, truncated at 99%",
+    "1:1 nearest matching, caliper 0.05 SD", "1:1 nearest matching, caliper 0.2 SD", "overlap weighting",
+    "ATT weighting, L2 score", "ATT weighting, truncated at 99%", "ATT entropy balancing", "standardisation, ATT",
+    "doubly robust, ATT",
 ]  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_the_ladder_from_the_most_naive_to_the_main() -> None:
     assert made["adjustment"].tolist() == ["exposed only, after v before", "crude", *ALTERNATIVES, "ATT weighting"]
     assert made["level"].tolist()[0] == "naive"
     assert made["level"].tolist()[-1] == "main"
-    assert made["level"].isna().sum() == 6
+    assert made["level"].isna().sum() == 9
     assert set(made["scale"]) == {"mean difference"}
     main = next(r for r in main_rows(DATA, how, adjusted(how), months) if r["adjustment"] == "ATT weighting")
     assert made["estimate"].iloc[-1] == main["estimate"]
@@ -297,8 +298,8 @@ def test_the_grid_of_other_adjustments_and_half_the_window() -> None:
     how, reread = full(), Rereader()
     made = frame(sensitivity_rows(DATA, how, months, reread))
     assert made["adjustment"].tolist() == [*ALTERNATIVES, "ATT weighting"]
-    assert made["level"].tolist() == ["adjustment"] * 5 + ["window"]
-    assert made["period"].tolist() == ["days 1 to 365"] * 5 + ["days 1 to 183"]
+    assert made["level"].tolist() == ["adjustment"] * 8 + ["window"]
+    assert made["period"].tolist() == ["days 1 to 365"] * 8 + ["days 1 to 183"]
     assert set(made["scale"]) == {"mean difference"}
     assert reread.asked == [co.days(1, 183)]
     main = next(r for r in main_rows(DATA, how, adjusted(how), months) if r["adjustment"] == "ATT weighting")
@@ -310,7 +311,7 @@ def test_the_grid_that_the_protocol_states() -> None:
     stated = co.sensitivity(windows=(co.days(1, 90), co.days(31, 365)), adjustments=(co.match(2),))
     reread = Rereader()
     made = frame(sensitivity_rows(DATA, full(sensitivity=stated), months, reread))
-    assert made["adjustment"].tolist() == ["1:2 nearest matching, caliper 0.2 SD", "ATT weighting", "ATT weighting"]
+    assert made["adjustment"].tolist() == ["1:2 nearest matching, caliper 0.05 SD", "ATT weighting", "ATT weighting"]
     assert made["period"].tolist() == ["days 1 to 365", "days 1 to 90", "days 31 to 365"]
     assert reread.asked == [co.days(1, 90), co.days(31, 365)]
 
@@ -329,7 +330,7 @@ def test_a_grid_entry_that_cannot_be_had_is_a_row_with_a_note() -> None:
     age = np.concatenate([np.linspace(80, 90, 5), np.linspace(30, 40, 7)])
     data = dataset(arms(5, 7), {"age": age}, {COST: (np.arange(12.0), 365)})
     made = frame(sensitivity_rows(data, full(covariates=(AGE,)), months, Rereader(data)))
-    assert len(made) == 6
+    assert len(made) == 9
     assert made["note"].notna().all() | made["std_error"].notna().all()
     assert set(made.loc[made["estimate"].isna(), "note"].notna()) <= {True}
 

@@ -65,6 +65,11 @@ def test_covariates_that_were_used_and_those_that_were_not() -> None:
     assert "Not used, since they could not be measured or do not vary: Sex, Race." in text
 
 
+def test_what_pairs_agree_in_is_said() -> None:
+    text = said(covariates=(co.age_at_index(), co.sex()), adjust=co.match(exact=("Sex", "index date"), caliper=None))
+    assert "**Covariates.** Age, Sex. Matched exactly: Index date, Sex." in text and "Not used" not in text
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [("exact", "the date of birth."), ("year", "minus the year of birth"),

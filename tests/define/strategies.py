@@ -8,12 +8,15 @@ from typing import Any
 from hypothesis import strategies as st
 
 import clinops as co
+from clinops.define.adjustment import ESTIMANDS, PENALTIES, Adjustment
 from clinops.define.codes import Codes
 from clinops.define.cohorts import CohortDefinition
+from clinops.define.comparators import PERIODS
 from clinops.define.events import DOMAINS, UNCODED, Events
 from clinops.define.maps import WEIGHTS
 from clinops.define.measures import AMOUNTS, COST_CATEGORIES, Measure
-from clinops.define.protocol import ESTIMANDS, FEE_UNITS, PENALTIES, PERSPECTIVES, Adjustment, Protocol
+from clinops.define.protocol import FEE_UNITS, PERSPECTIVES, Protocol
+from clinops.define.uptake import EFFECTS, POPULATIONS, UptakePlan
 
 concepts = st.integers(0, 2**62)
 names = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
@@ -64,13 +67,18 @@ def ends() -> st.SearchStrategy[tuple[Any, ...]]:
 
 def cohorts(name: str) -> st.SearchStrategy[CohortDefinition]:
     entry = st.one_of(*(st.builds(make, some_events()) for make in (co.first_ever, co.first_eligible, co.every)))
+    entry |= st.builds(co.risk_set, some_events(), per_case=st.none() | st.integers(1, 9))
+    entry |= st.builds(co.rolling, some_events(), st.sampled_from(PERIODS), at=st.none() | some_events())
+    entry |= st.builds(co.sequential, some_events(), st.sampled_from(PERIODS) | some_events().map(co.every))
+    entry |= st.builds(co.random_visit, some_events(), some_events(), seed=st.integers(0, 99))
     return st.builds(
         co.cohort, st.just(name), entry | some_events(), st.lists(steps(), max_size=4).map(tuple), exit=ends()
     )
 
 
 def covariates() -> st.SearchStrategy[Measure]:
-    plain = st.sampled_from([co.age_at_index, co.sex, co.race, co.ethnicity, co.index_date]).map(lambda make: make())
+    made = [co.age_at_index, co.sex, co.race, co.ethnicity, co.index_date, co.index_period]
+    plain = st.sampled_from(made).map(lambda make: make())
     before = st.builds(co.before, lookbacks)
     return st.one_of(
         plain,
@@ -101,15 +109,33 @@ def several(measures: st.SearchStrategy[Measure]) -> st.SearchStrategy[tuple[Mea
 
 
 @st.composite
-def adjustments(draw: st.DrawFn, estimand: str | None = None) -> Adjustment:
+def adjustments(draw: st.DrawFn, estimand: str | None = None, timed: bool = False) -> Adjustment:
+    """Any adjustment; with `timed`, none that a time to an event cannot have."""
     wanted = estimand or draw(st.sampled_from(ESTIMANDS))
     penalty = {"penalty": draw(st.sampled_from(PENALTIES)), "strength": draw(st.floats(0.01, 10))}
     if wanted == "att" and draw(st.booleans()):
         caliper = draw(st.none() | st.floats(0.01, 2))
-        return co.match(draw(st.integers(1, 5)), caliper=caliper, replacement=draw(st.booleans()), **penalty)
+        other = [
+            co.weight(using=draw(st.sampled_from(("entropy", "cbps", "boosted")))), co.standardise(),
+            co.match(how="mahalanobis", caliper=caliper, exact=()), co.match(how="coarsened"),
+            co.match(how="subclass", strata=draw(st.integers(2, 20))), co.doubly_robust(folds=draw(st.integers(1, 9))),
+        ]  # fmt: skip
+        if timed or draw(st.booleans()):
+            return co.match(draw(st.integers(1, 5)), caliper=caliper, replacement=draw(st.booleans()), **penalty)
+        return draw(st.sampled_from(other))
     if draw(st.booleans()):
         return co.crude()
     return co.weight(wanted, truncate=draw(st.none() | st.floats(0.51, 0.999)), **penalty)
+
+
+def uptake_plans() -> st.SearchStrategy[UptakePlan]:
+    return st.builds(
+        co.uptake_plan, st.lists(st.sampled_from(EFFECTS), max_size=3, unique=True).map(tuple),
+        grace=st.integers(20, 90), landmark=st.integers(1, 90), last=st.none() | st.integers(1, 20),
+        population=st.sampled_from(POPULATIONS), look_back=st.integers(1, 90),
+        time_varying=st.sampled_from([(), ("visits",), ("visits", "costs")]),
+        truncate=st.none() | st.floats(0.51, 0.999),
+    )  # fmt: skip
 
 
 @st.composite
@@ -128,7 +154,7 @@ def protocols(draw: st.DrawFn) -> Protocol:
             co.days(first_day, draw(st.none() | st.integers(first_day, 2000))), draw(ends()), draw(st.none() | names)
         ),
         covariates=baseline, outcomes=after, negative_controls=controls,
-        adjust=draw(adjustments(estimand)), estimand=estimand,
+        adjust=draw(adjustments(estimand, any(m.measure == "time to" for m in after))), estimand=estimand,
         perspective=draw(st.sampled_from(PERSPECTIVES)), price_year=draw(st.none() | st.integers(1990, 2030)),
         programme=draw(st.none() | st.builds(
             co.programme, some_events(), st.none() | some_events(), st.none() | some_events(),
@@ -139,5 +165,7 @@ def protocols(draw: st.DrawFn) -> Protocol:
         sensitivity=co.sensitivity(draw(st.lists(windows, max_size=2)), draw(st.lists(adjustments(), max_size=2))),
         balance_threshold=draw(st.floats(0.01, 1)), seed=draw(st.integers(0, 2**32)),
         min_cell=draw(st.integers(1, 30)),
+        assignment=draw(st.sampled_from(["observational", "random", "as if random"])),
+        assignment_reason=draw(st.none() | names), uptake=draw(st.none() | uptake_plans()),
         allow=draw(st.sampled_from([(), (co.allow("undeclared-entry", "The first of any kind will do here."),)])),
     )  # fmt: skip

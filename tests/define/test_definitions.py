@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import clinops as co
 from clinops.define import base
+from clinops.define.adjustment import ESTIMANDS, Adjustment
 from clinops.define.base import Definition
 from clinops.define.care import care_rules, readmission_rules
 from clinops.define.protocol import Protocol
@@ -78,6 +79,13 @@ REFUSED: list[tuple[str, Make]] = [
         "A", entry=co.every(visit), steps=(co.age(18), 18))),
     ("steps of the cohort is {", lambda: co.cohort("A", entry=co.every(visit), steps={co.age(18)})),
     ("no end of follow-up 'deaths'. Did you mean 'death'", lambda: co.cohort("A", co.every(visit), exit="deaths")),
+    ("Events of the risk set is 'visit'; give events", lambda: co.risk_set("visit")),
+    ("per_case is 0; it must be 1 or more", lambda: co.risk_set(offer, per_case=0)),
+    ("no plan for later exposure 'keep'. Did you mean 'kept'", lambda: co.risk_set(offer, later="keep")),
+    ("no calendar period 'week'", lambda: co.rolling(offer, every="week")),
+    ("no calendar period 'months'. Did you mean 'month'", lambda: co.sequential(offer, every="months")),
+    ("no calendar period 'day'", lambda: co.index_period("day")),
+    ("the seed is -1", lambda: co.enrolment_times(visit, offer, seed=-1)),
     # measures
     ("Events of the measure is 'visit'; give events", lambda: co.count("visit", YEAR)),
     ("Window of the measure is 365; give a window", lambda: co.any_of(visit, 365)),
@@ -105,6 +113,51 @@ REFUSED: list[tuple[str, Make]] = [
     ("ratio of matching is 0; it must lie between 1 and 20", lambda: co.match(0)),
     ("Item 1 of exact of the adjustment is", lambda: co.match(exact=(co.sex(),))),
     ("no adjustment 'weight atte'. Did you mean 'weight att'", lambda: co.adjustment("weight atte")),
+    (r"no way to make weights \(using\) 'entrophy'. Did you mean 'entropy'", lambda: co.weight(using="entrophy")),
+    (r"no way of matching \(how\) 'mahalonobis'. Did you mean 'mahalanobis'", lambda: co.match(how="mahalonobis")),
+    ("no order of matching 'larger'. Did you mean 'largest'", lambda: co.match(order="larger")),
+    ("no scale of a caliper 'logits'. Did you mean 'logit'", lambda: co.match(caliper_on="logits")),
+    ("no doubly robust estimator 'tmel'. Did you mean 'tmle'", lambda: co.doubly_robust(estimator="tmel")),
+    ("Entropy balancing has no estimand 'overlap'; it has att, ate", lambda: co.weight("overlap", using="entropy")),
+    ("The covariate balancing score has no estimand 'ate'", lambda: co.weight("ate", using="cbps")),
+    ("Standardisation has no estimand 'overlap'; it has att, ate, atc", lambda: co.standardise("overlap")),
+    ("A doubly robust estimator has no estimand 'atc'", lambda: co.doubly_robust("atc")),
+    ("no estimand 'atet'", lambda: co.standardise("atet")),
+    ("A penalty does not go with using='entropy'", lambda: co.weight(using="entropy", penalty="l2")),
+    ("A penalty does not go with using='boosted'", lambda: co.match(using="boosted", strength=2)),
+    ("truncate=0.99 does not go with using='cbps': these weights make the means equal", lambda: co.weight(
+        using="cbps", truncate=0.99)),
+    ("Only weights for the ATE from a score are stabilised", lambda: co.weight("att", stabilised=True)),
+    ("Only weights for the ATE", lambda: co.weight("ate", using="entropy", stabilised=True)),
+    ("ratio=2 does not go with exact matching: it is the number of comparators", lambda: co.match(
+        2, how="exact", on="Sex")),
+    ("ratio=2 does not go with full matching", lambda: co.match(2, how="full")),
+    ("order='data' does not go with optimal matching", lambda: co.match(how="optimal", order="data")),
+    ("Full matching has no estimand 'overlap'; it has att, ate, atc", lambda: co.match(how="full", estimand="overlap")),
+    ("estimates the ATT; use weight", lambda: co.match(estimand="ate")),
+    ("Exact matching needs the covariates that must be equal", lambda: co.match(how="exact")),
+    ("does not go with exact matching: it names what must be equal besides", lambda: co.match(
+        how="exact", on="Sex", exact="Race")),
+    ("A caliper does not go with subclasses: there are no pairs", lambda: co.match(how="subclass", caliper=0.2)),
+    ("does not go with nearest matching: it names the covariates of Mahalanobis", lambda: co.match(on=("Age",))),
+    ("does not go with Mahalanobis matching: they are the cut points", lambda: co.match(
+        how="mahalanobis", cuts={"Age": (40,)})),
+    ("strata=7 does not go with nearest matching", lambda: co.match(strata=7)),
+    ("strata is 1; it must lie between 2 and 100", lambda: co.match(how="subclass", strata=1)),
+    ("replacement=True does not go with coarsened matching", lambda: co.match(how="coarsened", replacement=True)),
+    ("With replacement nobody takes a comparator away", lambda: co.match(replacement=True, order="data")),
+    ("order='random' does not go with subclasses", lambda: co.match(how="subclass", order="random")),
+    ("using='entropy' makes weights, not a score", lambda: co.match(using="entropy")),
+    ("using='cbps' makes weights, not a score", lambda: co.doubly_robust(using="cbps")),
+    ("caliper is 'wide'; give a positive number", lambda: co.match(caliper="wide")),
+    ("The cut points of 'Age' are .* rise", lambda: co.match(how="coarsened", cuts={"Age": (65, 40)})),
+    ("cuts is .*; give cut points by covariate", lambda: co.match(how="coarsened", cuts=(40, 65))),
+    ("Boosted trees know the rows they learned from too well", lambda: co.doubly_robust(using="boosted", folds=1)),
+    ("number of folds is 0; it must lie between 1 and 50", lambda: co.doubly_robust(folds=0)),
+    ("how='exact' is a way of matching; use co.match", lambda: Adjustment("weight", how="exact", on=("Sex",))),
+    ("folds=5 does not go with weighting: it is the number of parts", lambda: Adjustment("weight", folds=5)),
+    ("The cut points of 'Age' are given twice", lambda: Adjustment(
+        "match", how="coarsened", caliper=None, cuts=2 * co.match(how="coarsened", cuts={"Age": 40}).cuts)),
     ("Subgroups by 'Age' need breaks", lambda: co.subgroup(co.age_at_index())),
     ("must rise", lambda: co.subgroup(co.age_at_index(), (65, 40))),
     ("Measure of the subgroup is 'sex'; give a measure", lambda: co.subgroup("sex")),
@@ -131,6 +184,14 @@ REFUSED: list[tuple[str, Make]] = [
     ("no role among the negative_controls .* 'safety'", lambda: sound(
         negative_controls=(co.time_to(cough, role="safety"),))),
     ("no covariate to match exactly on 'Sexe'. Did you mean 'Sex'", lambda: sound(adjust=co.match(exact=("Sexe",)))),
+    ("no covariate to match on 'Agee'. Did you mean 'Age'", lambda: sound(
+        adjust=co.match(how="mahalanobis", on=("Agee",)))),
+    ("no covariate to match on 'Sexe'", lambda: sound(sensitivity=co.sensitivity(
+        adjustments=co.match(how="exact", on="Sexe")))),
+    ("'Sex' has levels and not numbers", lambda: sound(adjust=co.match(how="coarsened", cuts={"Sex": (1,)}))),
+    ("is a time to an event, of which standardisation, ATT has no curve", lambda: sound(
+        outcomes=(co.time_to(death, role="primary"),), adjust=co.standardise("att"))),
+    ("no cluster 'clinic'. Did you mean 'clinician'", lambda: sound(cluster="clinic")),
     ("no perspective 'payor'. Did you mean 'payer'", lambda: sound(perspective="payor")),
     ("the seed is -1; it must be 0 or more", lambda: sound(seed=-1)),
     ("smallest cell count shown is 0", lambda: sound(min_cell=0)),
@@ -182,8 +243,9 @@ def every_definition(value: Any) -> list[Definition]:
 
 FULL = sound(
     programme=co.programme(offer, fee=350, fee_per="person-month"), subgroups=co.subgroup(co.sex()),
-    sensitivity=co.sensitivity(co.days(1, 180), co.match(2)), price_year=2024,
-    allow=co.allow("undeclared-entry", "Only to have an allowance here."),
+    sensitivity=co.sensitivity(co.days(1, 180), (co.match(2), co.match(how="coarsened", cuts={"Age": (40, 65)}))),
+    price_year=2024,
+    allow=co.allow("undeclared-entry", "Only to have an allowance here."), uptake=co.uptake_plan(),
     exposed=co.cohort(
         "Offered", entry=co.first_eligible(visit), steps=(*shared, co.sex_is("female"), co.first(), *offered)
     ),
@@ -192,6 +254,18 @@ COSTS = co.cost_plan(price_year=2022, cashable={"inpatient": 0.3}, margin=0.3, t
 PRICES = co.prices(2022, index={2021: 1.0, 2022: 1.5}, components={"pharmacy": "cpi"})
 TRIAL = trial_plan(("spending",), offer="offered")
 LEDGER = co.ledger_rules(currency="USD", rates={"EUR": 1.1}, extract="2024-12-31", months="any day")
+ROLLOUT = co.panel(
+    title="t", question="q", starts={1: "2021-01-01"}, outcome=co.count(emergency), first="2020-01-01",
+    last="2021-12-31",
+)  # fmt: skip
+SERIES = co.series(
+    title="t", question="q", starts="2021-01-01", outcome=co.count(emergency), first="2020-01-01", last="2021-12-31",
+)  # fmt: skip
+WAITING = (
+    co.risk_set(offer, per_case=4, seed=3), co.rolling(offer, "quarter", at=visit), co.sequential(offer, later="kept"),
+    co.sequential(offer, every=co.every(visit)), co.random_visit(visit, offer), co.enrolment_times(visit, offer),
+    *co.cohort("A", entry=co.random_visit(visit, offer)).ordered_steps,
+)  # fmt: skip
 CARE = care_rules(episodes=readmission_rules(not_index="hospital-wide", first="2022-01-01"), observation=emergency)
 
 
@@ -203,6 +277,9 @@ def test_every_type_is_frozen_hashable_equal_and_printable() -> None:
         TRIAL,
         *every_definition(COSTS),
         *every_definition(CARE),
+        *every_definition(WAITING),
+        *every_definition(ROLLOUT),
+        *every_definition(SERIES),
     ]
     assert {value.kind for value in seen} == set(base._KINDS)
     for value in seen:
@@ -443,6 +520,41 @@ def test_adjustments_by_name() -> None:
     assert co.adjustment("weight overlap") == co.weight("overlap")
     assert co.adjustment("match", caliper=0.1) == co.match(caliper=0.1)
     assert co.adjustment("crude") == co.crude()
+    assert co.adjustment("entropy balancing") == co.weight(using="entropy")
+    assert co.adjustment("match mahalanobis", caliper=0.3) == co.match(how="mahalanobis", caliper=0.3)
+    assert co.adjustment("tmle ate") == co.doubly_robust("ate", estimator="tmle")
+
+
+def test_old_files_read_and_old_protocols_keep_their_hash() -> None:
+    """A protocol of before these options is written and hashed as it was."""
+    text = '{"type": "adjustment", "method": "match", "ratio": 2, "caliper": null, "exact": ["Sex"]}'
+    old = Adjustment.from_json(text)
+    assert old == co.match(2, caliper=None, exact="Sex")
+    assert json.loads(old.to_json()) == json.loads(text)
+    assert co.weight("ate", truncate=0.99).to_dict() == {"type": "adjustment", "estimand": "ate", "truncate": 0.99}
+    assert co.weight().to_dict() == {"type": "adjustment"}
+    again = co.match(how="coarsened", on="Sex", cuts={"Age": (40, 65)})
+    assert Adjustment.from_json(again.to_json()) == again
+
+
+def test_another_adjustment_has_another_label() -> None:
+    some = [
+        co.weight(e, **more) for e in ESTIMANDS for more in ({}, {"truncate": 0.99}, {"penalty": "l2"})
+    ] + [
+        co.weight(using="entropy"), co.weight(using="cbps"), co.weight(using="boosted"),
+        co.weight("ate", stabilised=True), co.weight(truncate=0.995), co.weight(penalty="l2", strength=3),
+        co.match(), co.match(2), co.match(caliper=None), co.match(how="optimal"), co.match(how="full"),
+        co.match(how="full", estimand="ate"), co.match(how="full", caliper=0.2),
+        co.match(caliper_on="score"), co.match(order="data"), co.match(replacement=True), co.match(exact="Sex"),
+        co.match(penalty="l1"), co.match(using="boosted"), co.match(how="mahalanobis"),
+        co.match(how="mahalanobis", on="Age"), co.match(how="mahalanobis", caliper=0.2),
+        co.match(how="mahalanobis", order="largest"), co.match(how="exact", on="Sex"), co.match(how="coarsened"),
+        co.match(how="coarsened", cuts={"Age": 40}), co.match(how="coarsened", cuts={"Age": 50}),
+        co.match(how="subclass"), co.match(how="subclass", strata=10), co.standardise(), co.standardise("ate"),
+        co.doubly_robust(), co.doubly_robust(estimator="tmle"), co.doubly_robust(folds=5),
+        co.doubly_robust(using="boosted"), co.crude(),
+    ]  # fmt: skip
+    assert len({a.label for a in some}) == len({a.hash for a in some}) == len(some)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +563,7 @@ def test_adjustments_by_name() -> None:
         (co.weight(), "ATT weighting"),
         (co.weight("ate", penalty="l1", truncate=0.99), "ATE weighting, L1 score, truncated at 99%"),
         (co.match(3, caliper=None), "1:3 nearest matching, no caliper"),
-        (co.match(), "1:1 nearest matching, caliper 0.2 SD"),
+        (co.match(), "1:1 nearest matching, caliper 0.05 SD"),
         (co.crude(), "crude"),
     ],
 )

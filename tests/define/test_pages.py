@@ -13,8 +13,9 @@ from clinops.define.events import DOMAINS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encoding="utf-8")
 NOT_DEFINITIONS = {
-    "__version__", "care", "care_measures", "connect", "cost_of_care", "design_stage", "hazard_ratios", "journey",
-    "ledger", "outcome", "profile", "quality", "readmissions", "register", "survival", "table_one", "trial",
+    "__version__", "bias_ladder", "care", "care_measures", "connect", "cost_of_care", "design_stage",
+    "hazard_ratios", "interrupted", "journey", "ledger", "outcome", "pre_post", "profile", "quality",
+    "readmissions", "register", "robustness", "rollout", "survival", "table_one", "trial", "uptake",
 }  # fmt: skip
 
 

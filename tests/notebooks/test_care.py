@@ -13,7 +13,7 @@ import pytest
 from clinops.analyse.care.report import NUMBERS
 from tests.notebooks.conftest import Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 DAYS = 90
 

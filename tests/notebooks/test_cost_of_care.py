@@ -18,7 +18,7 @@ from tests.analyse.costs.support import flat
 from tests.notebooks.conftest import PROTOCOLS, ROOT, Run
 from tests.notebooks.test_evaluation import one, page, results
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 NOTEBOOK = ROOT / "notebooks" / "cost_of_care.ipynb"
 PROTOCOL = PROTOCOLS / "remote_care_programme.json"
 

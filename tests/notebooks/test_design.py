@@ -12,7 +12,7 @@ import clinops as co
 from clinops.runner.cli import main
 from tests.notebooks.conftest import PROTOCOLS, Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 PROTOCOL = PROTOCOLS / "remote_care_programme.json"
 
 

@@ -11,7 +11,7 @@ import pytest
 from clinops.runner.cli import main
 from tests.notebooks.conftest import ROOT
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 
 def test_a_trial_as_word_and_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

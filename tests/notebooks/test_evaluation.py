@@ -13,7 +13,7 @@ from clinops.results.schema import COLUMNS, validate
 from clinops.runner.cli import main
 from tests.notebooks.conftest import PROTOCOLS, Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 EXHIBITS = {
     "attrition", "target_trial", "study_diagram", "flow", "baseline", "love", "overlap", "crude_events", "effects",
@@ -140,7 +140,7 @@ def test_the_manifest_is_a_record_of_the_run(programme_report: Path) -> None:
     protocol = json.loads((programme_report / "protocol.json").read_text())
     assert made["status"] == "ok" and made["protocol_hash"] == protocol["hash"]
     assert made["title"] == "Remote care for type 2 diabetes" and made["source"]["synthetic"] is True
-    assert made["parameters"]["caliper"] == 0.2
+    assert made["parameters"]["caliper"] == 0.05
     assert all(cell["seconds"] >= 0 for cell in made["cells"])
 
 

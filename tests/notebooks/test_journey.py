@@ -14,7 +14,7 @@ from clinops.analyse.journey import matrix
 from clinops.study import Study
 from tests.notebooks.conftest import PROTOCOLS, Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 PROTOCOL = PROTOCOLS / "remote_care_programme.json"
 DAYS = 120

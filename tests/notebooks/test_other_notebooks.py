@@ -10,7 +10,7 @@ import pytest
 
 from tests.notebooks.conftest import GIBLEED, ROOT, Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 
 def test_cohort(run: Run) -> None:

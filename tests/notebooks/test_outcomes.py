@@ -12,7 +12,7 @@ import pytest
 
 from tests.notebooks.conftest import PROTOCOLS, Run
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 PRIMARY_CARE, INPATIENT, DIABETES, OFFER = 9202, 9201, 201826, 2000000001
 DAY = np.timedelta64(1, "D")

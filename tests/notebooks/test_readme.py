@@ -9,7 +9,7 @@ import pytest
 
 from tests.notebooks.conftest import ROOT
 
-pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+pytestmark = pytest.mark.notebook
 
 
 def test_the_cells_of_the_readme_run(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

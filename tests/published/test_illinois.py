@@ -9,8 +9,6 @@ import pytest
 from tests.published import illinois
 from tests.published.illinois import DATA, ROOT, Cell
 
-pytestmark = pytest.mark.xdist_group("illinois")
-
 #: Numbers that are printed in each table: means, SDs, effects, errors, ends of intervals, P values and Ns.
 PRINTED = {
     "jamaim_table_2": 232, "jamaim_table_3": 260, "jamaim_table_4": 104, "qje_table_1b": 29, "qje_table_2": 32,

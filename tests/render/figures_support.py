@@ -14,7 +14,7 @@ import pandas as pd
 
 from clinops.render import figures
 from clinops.results.result import Figure
-from tests.render import outcome_figures
+from tests.render import outcome_figures, panel_figures, robustness_figures
 
 BANNER = "Synthetic data: no clinical meaning"
 NAN = math.nan
@@ -267,6 +267,8 @@ EVERY = {
     "cost_trend": cost_trend, "strip": strip, "funnel_steps": funnel, "cumulative_cost": cumulative,
     "waterfall": waterfall, "ce_plane": plane, "budget": budget, "cost_calendar": calendar,
     "concentration": concentration, "acceptability": acceptability, **outcome_figures.OUTCOMES,
+    **panel_figures.PANELS,
+    **robustness_figures.ROBUSTNESS,
 }  # fmt: skip
 
 
@@ -284,9 +286,9 @@ def changed(figure: Figure, cells: Mapping[tuple[int, str], Any], **options: Any
 
 INTERVALS = (
     "forest", "strip", "survival", "cost_trend", "cumulative_cost", "waterfall", "cost_calendar",
-    "cumulative_incidence", "mean_count",
+    "cumulative_incidence", "mean_count", "specification_curve",
 )  # fmt: skip
-PLACES = ("time", "month", "year", "threshold", "share_persons", "low", "high")
+PLACES = ("time", "month", "year", "threshold", "share_persons", "low", "high", "gap")
 
 
 def emptied(figure: Figure) -> Figure:

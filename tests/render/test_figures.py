@@ -31,6 +31,8 @@ LABELS = {
     "budget": "year", "cost_calendar": "arm", "concentration": "arm", "acceptability": "arm",
     "cumulative_incidence": "arm", "mean_count": "arm", "transition_map": "from", "calendar_heat": "arm",
     "rates": "level", "control_chart": "rule", "funnel_plot": "label", "alluvial": "state", "swimmer": "what",
+    "roll_out": "site", "panel_trend": "arm", "interrupted": "arm",
+    "specification_curve": "Adjustment",
 }  # fmt: skip
 
 
@@ -192,6 +194,10 @@ ALL_MISSING = {
     "transition_map": "Nothing to draw: no count is known.", "calendar_heat": "Nothing to draw: no count is known.",
     "control_chart": "Nothing to draw: no value is known.", "funnel_plot": "Nothing to draw: no unit's value is known.",
     "alluvial": "Nothing to draw: no state's count is known.", "swimmer": "Nothing to draw: no time is known.",
+    "roll_out": "Never", "panel_trend": "Nothing to draw: no value is known.",
+    "event_study": "Nothing to draw: no estimate is known.", "interrupted": "Nothing to draw: no value is known.",
+    "specification_curve": "Nothing to draw: no estimate is known.",
+    "tipping": "Nothing to draw: no association of a confounder explains the effect",
 }  # fmt: skip
 
 
@@ -265,6 +271,7 @@ HIDDEN = {
     "calendar_heat": (4, "n", 9),
     "control_chart": (6, "events", 9),
     "alluvial": (14, "n", 9),
+    "interrupted": (0, "n", 9),
 }
 
 

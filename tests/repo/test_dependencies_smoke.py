@@ -21,7 +21,11 @@ import pytest
 
 from tests.repo.files import ROOT, imported, modules
 
-BROUGHT_BY = {"jupyter_client": ("ipykernel", "nbclient"), "markupsafe": ("jinja2",)}
+BROUGHT_BY = {
+    "jupyter_client": ("ipykernel", "nbclient"),
+    "markupsafe": ("jinja2",),
+    "threadpoolctl": ("scikit-learn",),
+}
 """Imported though not declared, because those that we declare cannot work without it."""
 
 BIG_ID = 2**53 + 1
@@ -191,6 +195,18 @@ def test_scikit_learn_fits_an_l1_penalised_logit() -> None:
     fitted = LogisticRegression(C=0.5, solver="saga", max_iter=20_000, tol=1e-8, **penalty).fit(x, y)
     assert fitted.coef_[0, 0] > 0
     assert fitted.coef_[0, 1] == 0
+
+
+def test_scikit_learn_boosts_the_same_trees_twice_on_one_thread() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    x = np.random.default_rng(1).normal(size=(300, 2))
+    y = x[:, 0] ** 2 + x[:, 1] > 0.5
+    with threadpool_limits(1):
+        models = [HistGradientBoostingClassifier(max_iter=5, early_stopping=False).fit(x, y) for _ in range(2)]
+        one, other = (model.predict_proba(x)[:, 1] for model in models)
+    assert (one == other).all() and one[y].mean() > one[~y].mean()
 
 
 def test_matplotlib_writes_the_same_svg_twice_and_takes_a_dollar_as_a_dollar() -> None:

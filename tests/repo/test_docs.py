@@ -16,9 +16,14 @@ from clinops.analyse.care import report as care
 from clinops.analyse.checks import FOLLOW_UP_GAP
 from clinops.analyse.costs import care as costs
 from clinops.analyse.effects import SCALES
+from clinops.analyse.ladder import facade as ladder
 from clinops.analyse.outcomes import facade as outcomes
+from clinops.analyse.panels import interrupted, rollout
+from clinops.analyse.robustness import facade as robustness
 from clinops.analyse.trial import facade as trial
+from clinops.analyse.uptake import facade as uptake
 from clinops.analyse.verdict import DECISIVE
+from clinops.define import panel_lint
 from clinops.define.lint import ERRORS, WARNINGS
 from clinops.define.protocol import Protocol
 from clinops.render.table import layout
@@ -188,8 +193,11 @@ def numbered(text: str) -> dict[str, set[str]]:
         ("journey.md", journey.NUMBERS),
         ("care_measures.md", care.NUMBERS),
         ("trial.md", trial.NUMBERS),
+        ("laboratory.md", ladder.NUMBERS),
+        ("uptake.md", uptake.NUMBERS),
+        ("robustness.md", robustness.NUMBERS),
     ],
-    ids=["outcomes", "costs", "journey", "care", "trial"],
+    ids=["outcomes", "costs", "journey", "care", "trial", "laboratory", "uptake", "robustness"],
 )
 def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, numbers: dict[str, str]) -> None:
     rows = numbered(re.split(r"\n## (?:The exhibits|Exhibits)\n", document(page))[1].partition("\n## ")[0])
@@ -204,11 +212,37 @@ def test_every_exhibit_of_a_notebook_is_in_its_page_with_its_number(page: str, n
         ("costs.md", "costs", costs.CostOfCare),
         ("journey.md", "journey", journey.Journey),
         ("care_measures.md", "care", care.Care),
+        ("laboratory.md", "ladder", ladder.BiasLadder),
+        ("uptake.md", "uptake", uptake.Uptake),
+        ("robustness.md", "tried", robustness.Robustness),
     ],
 )
 def test_what_a_page_says_shows_an_exhibit_is_there(page: str, name: str, shows: type) -> None:
     said = re.findall(rf"`{name}\.(\w+)", document(page))
     assert said and [one for one in said if not hasattr(shows, one)] == []
+
+
+@pytest.mark.parametrize(
+    ("begins", "numbers", "name", "shows"),
+    [
+        ("Of a roll-out (`rolled`):", rollout.NUMBERS, "rolled", rollout.Rollout),
+        ("Of an interrupted series (`found`):", interrupted.NUMBERS, "found", interrupted.InterruptedSeries),
+    ],
+    ids=["rollout", "interrupted"],
+)
+def test_the_page_of_panels_names_every_exhibit(begins: str, numbers: dict[str, str], name: str, shows: type) -> None:
+    part = after(document("rollout.md"), begins).split("\n\n")[1]
+    rows = numbered(part)
+    assert {one: number for one, number in numbers.items() if one not in rows.get(number, ())} == {}
+    assert sorted(set(rows) - set(numbers.values())) == []
+    said = re.findall(rf"`{name}\.(\w+)", part)
+    assert [one for one in said if not hasattr(shows, one)] == []
+
+
+def test_the_rules_of_panels_are_in_their_page_with_their_severity() -> None:
+    rows = table_rows(document("rollout.md"))
+    found = {rule: rows[rule][2] for rule in (*panel_lint.ERRORS, *panel_lint.WARNINGS)}
+    assert found == dict.fromkeys(panel_lint.ERRORS, "error") | dict.fromkeys(panel_lint.WARNINGS, "warning")
 
 
 def test_numbers_of_a_row_are_read_one_by_one() -> None:

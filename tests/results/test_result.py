@@ -14,7 +14,7 @@ import pytest
 
 from clinops.errors import DefinitionError
 from clinops.results.csvfile import original
-from clinops.results.result import Check, Column, Result
+from clinops.results.result import Check, Column, Result, absent
 from tests.support import case_file
 
 FRAME = pd.DataFrame({"level": ["a", "b"], "n": [20, 30], "mean": [1.25, np.nan]})
@@ -92,3 +92,12 @@ def test_results_load_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_cannot_be_had_is_a_sentence_and_no_table() -> None:
+    for why, said in (("not possible", "Not possible: No costs."), ("not shown", "Not shown: No costs.")):
+        made = absent("costs", "Costs", "No costs.", why=why)
+        assert made.is_absent and made.sentence == said and made.frame[why].tolist() == ["No costs."]
+        assert said in made._repr_html_() and "<table" not in made._repr_html_()
+        assert str(made).endswith(said)
+    assert not Result("costs", "Costs", pd.DataFrame({"n": [1]})).is_absent

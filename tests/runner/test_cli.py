@@ -89,6 +89,13 @@ def test_simulate_writes_a_world_and_refuses_what_it_cannot_make(project: Path, 
     code, _, err = clinops(capsys, "simulate", "v", "--effect", "9")
     assert code == 2 and "effect" in err and not (project / "v").exists()
     assert clinops(capsys, "simulate", "w", "--persons", "50", "--replace")[0] == 0
+    waves = ("--waves", "2", "--holdout-clinics", "4", "--ramp", "30")
+    assert clinops(capsys, "simulate", "r", "--persons", "60", *waves)[0] == 0
+    assert (project / "r" / "truth_clinics.parquet").is_file() and not (
+        project / "w" / "truth_clinics.parquet"
+    ).exists()
+    code, _, err = clinops(capsys, "simulate", "q", "--waves", "20", "--holdout-clinics", "10")
+    assert code == 2 and "together at most 24" in err
 
 
 # --- another distribution of our name ------------------------------------------------------------

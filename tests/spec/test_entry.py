@@ -24,6 +24,19 @@ def test_a_window_includes_both_its_ends(any_source):
     assert [person for person, _ in entered(lacks)] == [1, 4]
 
 
+def test_a_window_without_ends_is_any_day_on_record(any_source):
+    source = any_source(
+        tiny(
+            drug_exposure=[*took(1, "2020-06-15"), *took(2, "2020-06-15"), *took(3, "2020-06-15")],
+            condition_occurrence=[*bled(1, "2011-01-01"), *bled(2, "2021-01-01")],
+        )
+    )
+    assert [person for person, _ in entered(find(source, co.first_ever(drug), co.has(bleed, co.days(None, None))))] == [
+        1, 2,
+    ]  # fmt: skip
+    assert entered(find(source, co.first_ever(drug), co.lacks(bleed, co.days(None, None)))) == [(3, "2020-06-15")]
+
+
 def test_before_ends_on_the_day_before_the_index_date(any_source):
     source = any_source(
         tiny(

@@ -71,6 +71,27 @@ def test_the_last_value_in_the_window_counts(any_source):
     assert math.isnan(values[3])
 
 
+def test_clinicians_are_of_the_visit_on_the_index_date_else_of_the_person(any_source):
+    tables = tiny(
+        person=[
+            {"person_id": 1, "year_of_birth": 1980, "provider_id": 2**53 + 1},
+            {"person_id": 2, "year_of_birth": 1980, "provider_id": 5},
+            {"person_id": 999, "year_of_birth": 1970},
+        ],
+        drug_exposure=[*took(1, INDEX), *took(2, INDEX), someone_else()],
+        visit_occurrence=[
+            {**came(2, INDEX)[0], "provider_id": 8, "visit_occurrence_id": 70},
+            {**came(2, INDEX)[0], "provider_id": 7, "visit_occurrence_id": 71},
+            {**came(1, "2019-01-01")[0], "provider_id": 9},
+        ],
+    )  # fmt: skip
+    source = any_source(tables)
+    frame = measured(source, co.age_at_index(), cluster="clinician").frame.set_index("person_id")
+    assert frame["clinician_id"][1] == 2**53 + 1 and frame["clinician_id"][2] == 7
+    assert frame["clinician_id"].isna().to_dict() == {1: False, 2: False, 999: True}
+    assert "clinician_id" not in measured(source, co.age_at_index()).frame
+
+
 def test_person_covariates(any_source):
     tables = tiny(
         person=[

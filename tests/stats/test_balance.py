@@ -41,6 +41,15 @@ def test_equals_cobalt_after_weighting() -> None:
     )
 
 
+def test_a_weighted_divisor_is_pooled_after_weighting() -> None:
+    made = balancing_weights(DATA.score, DATA.treated, estimand="ate").weights
+    ours = balance(DATA.X, DATA.treated, made, denominator="weighted")
+    spread = np.sqrt((ours.sd_treated**2 + ours.sd_comparator**2) / 2)
+    assert_close(ours.smd, (ours.mean_treated - ours.mean_comparator) / spread, 1e-12)
+    plain = balance(DATA.X, DATA.treated, denominator="weighted")
+    assert_close(plain.smd, balance(DATA.X, DATA.treated).smd, 1e-12)
+
+
 def test_single_formulas_equal_the_reference() -> None:
     assert_close(smd_levels(DATA.race, DATA.treated), COBALT["yang_dalton_race"], 1e-8)
     married = balance(DATA.married[:, None], DATA.treated).smd[0]

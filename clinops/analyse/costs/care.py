@@ -366,7 +366,8 @@ def cost_of_care(
 
     Raises
     ------
-    DefinitionError : neither or both of protocol and people, or terms that these records cannot meet.
+    DefinitionError : neither or both of protocol and people, an adjustment without weights, or terms that these
+        records cannot meet.
     """
     from clinops.analyse.costs.identity import identity
     from clinops.analyse.costs.ledger import is_flat, ledger
@@ -379,18 +380,20 @@ def cost_of_care(
             "index_date), one of the two."
         )
     source = records if isinstance(records, str | Path) and is_flat(records) else opened(records)
+    if protocol is not None and isinstance(source, str | Path):
+        raise DefinitionError(
+            "A protocol needs records in OMOP; flat claims need people=, a file that says who is who."
+        )
+    design = read_protocol.read(protocol) if isinstance(protocol, str | Path) else protocol
+    if design is not None:
+        design.adjust.refuse_models("A cost analysis")
     book = ledger(source, rules=rules)
     chosen.check_categories(book.books.rules.categories)
-    if protocol is None:
+    if design is None:
         assert people is not None
         read = partial(people_rows, file=Path(people), names=tuple(names), covariates=tuple(covariates))
         where = identity(book.books) if isinstance(source, str | Path) else source
         return CostOfCare(read, book, chosen, where, min_cell=min_cell or 11)
-    if isinstance(source, str | Path):
-        raise DefinitionError(
-            "A protocol needs records in OMOP; flat claims need people=, a file that says who is who."
-        )
-    design = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)
     study = design.on(source, truth=truth)
     return CostOfCare(partial(study_rows, study), book, chosen, source, study, min_cell or design.min_cell)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clinops.analyse.adjust import CODES
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.months import months_covered
 from clinops.build.ledger.observed import observed
@@ -275,10 +276,11 @@ def _enrolled(ledger: Any, people: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check(protocol: Any, plan: CostPlan) -> None:
-    """Refuse before anything is read an unknown effect, and a horizon beyond the protocol's follow-up.
+    """Refuse before anything is read an adjustment without weights, an unknown effect, a horizon beyond follow-up.
 
     What a person cost after the last day that anybody watched would count as nothing.
     """
+    protocol.adjust.refuse_models("A cost analysis")
     named = [m.name for m in protocol.outcomes]
     if plan.effect and plan.effect not in named:
         raise DefinitionError(unknown("outcome to set money against", plan.effect, named))
@@ -295,10 +297,10 @@ def _check(protocol: Any, plan: CostPlan) -> None:
 def _target(adjusted: Any) -> str:
     """The estimand by the code that estimators know it by."""
     method = adjusted.adjustment.method
-    if method == "match":
+    named = "ate" if method == "none" else str(adjusted.adjustment.estimand)
+    if method == "match" and named == "att":
         return "matched treated"
-    named = adjusted.adjustment.estimand if method == "weight" else "ate"
-    return "ato" if named == "overlap" else str(named)
+    return CODES.get(named, named)
 
 
 def basis(plan: CostPlan, amount: str, currency: str) -> str:

@@ -11,7 +11,7 @@ from clinops.analyse.costs.models import person_counts
 from clinops.analyse.costs.stake import Stake
 from clinops.analyse.dataset import Floats
 from clinops.analyse.effects import LEVEL, Row
-from clinops.results.result import Column, Figure, Result
+from clinops.results.result import Column, Figure, Result, absent
 from clinops.stats.normal import z_value
 
 NO_THRESHOLD = "No amount that a unit of effect may be worth was named (thresholds= of the cost plan)."
@@ -217,6 +217,4 @@ def value_rows(at: Stake, effect: str, unit: str) -> list[Row]:
 
 def nothing(name: str, title: str, reason: str = NOTHING) -> Result:
     """An exhibit that cannot be had: said in its place, not left out."""
-    import pandas as pd
-
-    return Result(name, title, pd.DataFrame({"not possible": [reason]}), sentence=f"Not possible: {reason}")
+    return absent(name, title, reason)

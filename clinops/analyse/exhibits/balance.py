@@ -14,9 +14,13 @@ from clinops.define.protocol import Protocol
 from clinops.results.result import Check, Column, Figure, Result
 
 if TYPE_CHECKING:
-    from clinops.stats.balance import Balance
+    from clinops.stats.balance import Balance, EcdfDifferences
 
 BINS = 30
+DIVISORS = {"att": ("treated", "the exposed's"), "atc": ("comparator", "the comparators'")}
+"""Whose standard deviation divides, by estimand, and how it is said; the pooled one for the others."""
+REGRESSION = 0.5
+"""SMD beyond which a regression extrapolates too far to be trusted (Rubin 2001): the limit of standardisation."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Balances:
     before: Balance
     after: Balance
     multilevel: dict[str, tuple[float, float]]
+    ecdf_before: EcdfDifferences
+    ecdf_after: EcdfDifferences
 
     @property
     def worst_after(self) -> float:
@@ -45,13 +51,13 @@ def _constant(found: Balance) -> Any:
 def balances(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Balances:
     """Judge every covariate: one column a number, one a level; multi-level covariates also as a whole.
 
-    The standard deviation that divides is always the one before adjustment: the exposed's for the ATT,
-    else the pooled one.
+    The standard deviation that divides is always the one before adjustment: the exposed's for the ATT, the
+    comparators' for the ATC, else the pooled one.
     """
-    from clinops.stats.balance import balance, smd_levels
+    from clinops.stats.balance import balance, ecdf_differences, smd_levels
 
     design = balance_design(data, protocol.covariates)
-    denominator = "treated" if protocol.estimand == "att" else "pooled"
+    denominator, _ = _divisor(protocol)
     before = balance(design.matrix, data.exposed, denominator=denominator)
     after = balance(design.matrix, data.exposed, adjusted.weights, denominator=denominator)
     whole = {}
@@ -59,7 +65,13 @@ def balances(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Balances:
         levels = data.baseline[measure.id].astype("object").where(data.baseline[measure.id].notna(), "missing")
         labels = levels.astype(str).to_numpy(dtype=str)
         whole[measure.id] = (smd_levels(labels, data.exposed), smd_levels(labels, data.exposed, adjusted.weights))
-    return Balances(design.terms, before, after, whole)
+    curves = [ecdf_differences(design.matrix, data.exposed, w) for w in (None, adjusted.weights)]
+    return Balances(design.terms, before, after, whole, *curves)
+
+
+def _divisor(protocol: Protocol) -> tuple[str, str]:
+    """Whose standard deviation divides an SMD, for the estimator and in words."""
+    return DIVISORS.get(protocol.estimand, ("pooled", "the pooled"))
 
 
 def baseline_table(data: Dataset, protocol: Protocol, adjusted: Adjusted, found: Balances) -> Result:
@@ -78,6 +90,7 @@ def baseline_table(data: Dataset, protocol: Protocol, adjusted: Adjusted, found:
                    denominator=f"known_{arm}", format_by="format")
         )  # fmt: skip
     columns.append(Column("smd_before", "SMD", "smd", "", "Before adjustment"))
+    columns.append(Column("ecdf_before", "eCDF", "number2", "", "Before adjustment", missing="–"))
     sizes = effective_sizes(data, adjusted)
     columns += [
         Column(f"after_{arm}", f"{_arm(protocol, arm)} (effective n = {sizes[arm]:,.0f})", "mean", "% or mean", after,
@@ -86,6 +99,7 @@ def baseline_table(data: Dataset, protocol: Protocol, adjusted: Adjusted, found:
     ]  # fmt: skip
     columns += [
         Column("smd_after", "SMD", "smd", "", after),
+        Column("ecdf_after", "eCDF", "number2", "", after, missing="–"),
         Column("vr_after", "Variance ratio", "ratio", "", after, missing="–"),
         Column("missing", "Missing", "count", "n"),
     ]
@@ -111,7 +125,10 @@ def _row(data: Dataset, found: Balances, i: int) -> dict[str, Any]:
         row[f"after_{arm}"] = float(getattr(after, f"mean_{side}")[i])
     row |= {
         "smd_before": float(before.smd[i]), "smd_after": float(after.smd[i]),
+        "vr_before": np.nan if level else float(before.variance_ratio[i]),
         "vr_after": np.nan if level else float(after.variance_ratio[i]),
+        "ecdf_before": np.nan if level else float(found.ecdf_before.maximum[i]),
+        "ecdf_after": np.nan if level else float(found.ecdf_after.maximum[i]),
         "missing": int(before.missing_treated[i] + before.missing_comparator[i]),
     }  # fmt: skip
     return row
@@ -146,7 +163,7 @@ def overlap(data: Dataset, protocol: Protocol, adjusted: Adjusted) -> Result:
     """Distribution of the propensity score by arm, before and after adjustment."""
     import pandas as pd
 
-    score = adjusted.propensity.score if adjusted.propensity is not None else np.full(len(data), 0.5)
+    score = adjusted.score if adjusted.score is not None else np.full(len(data), 0.5)
     edges = _edges(score, data, protocol.min_cell)
     frame = pd.DataFrame({"low": edges[:-1], "high": edges[1:]})
     for name, arm in (("exposed", data.exposed), ("comparator", ~data.exposed)):
@@ -203,7 +220,7 @@ def balance_check(found: Balances, protocol: Protocol) -> Check:
     """Whether every covariate is within the threshold after adjustment."""
     import pandas as pd
 
-    worst, threshold = found.worst_after, protocol.balance_threshold
+    worst, threshold = found.worst_after, balance_limit(protocol)
     frame = pd.DataFrame({"largest_smd_after": [worst], "threshold": [threshold]})
     columns = (
         Column("largest_smd_after", "Largest |SMD| after adjustment", "smd"),
@@ -213,8 +230,16 @@ def balance_check(found: Balances, protocol: Protocol) -> Check:
         "check_balance", "Are the arms alike on the covariates?", frame, columns,
         sentence=f"The largest standardised difference left is {worst:.3f}; the threshold is {threshold:g}.",
         observed=worst, threshold=threshold, passed=bool(worst <= threshold),
-        why="A covariate that still differs can explain a difference in outcome.",
+        why="The outcome model carries the arms over to each other, and cannot be trusted to where they are far apart."
+        if protocol.adjust.method == "standardise"
+        else "A covariate that still differs can explain a difference in outcome.",
     )  # fmt: skip
+
+
+def balance_limit(protocol: Protocol) -> float:
+    """The largest SMD that passes: the protocol's, but where only a model of the outcome bridges the arms Rubin's."""
+    threshold = protocol.balance_threshold
+    return max(threshold, REGRESSION) if protocol.adjust.method == "standardise" else threshold
 
 
 def overlap_check(data: Dataset, adjusted: Adjusted) -> Check:
@@ -250,12 +275,16 @@ def _arm(protocol: Protocol, arm: str) -> str:
 
 
 def _after_label(adjusted: Adjusted) -> str:
-    return {"weight": "After weighting", "match": "After matching"}.get(adjusted.adjustment.method, "As they are")
+    weighted = {"weight": "After weighting", "doubly robust": "After weighting", "match": "After matching"}
+    return weighted.get(adjusted.adjustment.method, "As they are")
 
 
 def _balance_notes(protocol: Protocol, found: Balances, adjusted: Adjusted) -> tuple[str, ...]:
-    divisor = "the exposed's" if protocol.estimand == "att" else "the pooled"
-    notes = [f"SMD: difference of the means divided by {divisor} standard deviation before adjustment."]
+    _, divisor = _divisor(protocol)
+    notes = [
+        f"SMD: difference of the means divided by {divisor} standard deviation before adjustment. eCDF: largest "
+        "distance of the arms' distributions, 0 to 1."
+    ]
     for measure in protocol.covariates:
         if measure.id in found.multilevel:
             before, after = (_smd(value) for value in found.multilevel[measure.id])

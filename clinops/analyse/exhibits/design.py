@@ -11,7 +11,7 @@ from clinops.define.events import Events
 from clinops.define.lint import exposures
 from clinops.define.protocol import Protocol
 from clinops.define.steps import Has, Lacks, Observed
-from clinops.results.result import Column, Figure, Result
+from clinops.results.result import Column, Figure, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ def events_of(protocol: Protocol) -> list[Events]:
     """Every set of coded events that the protocol names, once each, in the order of reading."""
     found: list[Events | None] = []
     for arm in (protocol.exposed, protocol.comparator):
-        found.append(arm.entry.events)
+        found += arm.entry.named
         found += [s.events for s in arm.steps if isinstance(s, Has | Lacks)]
         found += [e for e in arm.exit if isinstance(e, Events)]
     if protocol.programme is not None:
@@ -113,7 +113,11 @@ def target_trial(protocol: Protocol, source: Any) -> Result:
 def _elements(protocol: Protocol, source: Any) -> list[tuple[str, str, str]]:
     exposed, comparator = protocol.exposed, protocol.comparator
     shared = [s.label for s in exposed.steps if s in comparator.steps]
-    random = protocol.assignment == "random"
+    by_covariates = f"{len(protocol.covariates)} covariates by {protocol.adjust.label}"
+    drawn = {
+        "random": "At random",
+        "as if random": f"As if at random: {(protocol.assignment_reason or 'no reason is given').rstrip('.')}",
+    }.get(protocol.assignment, f"Not at random: made comparable on {by_covariates}")
     ends = ", ".join(e if isinstance(e, str) else e.label for e in protocol.follow_up.censor)
     start = f"{protocol.follow_up.window}, until {ends}"
     outcome = protocol.primary.name if protocol.primary else "none named primary"
@@ -127,8 +131,7 @@ def _elements(protocol: Protocol, source: Any) -> list[tuple[str, str, str]]:
         (
             "Assignment",
             "At random on the index date",
-            "At random" if random else f"Not at random: made comparable on {len(protocol.covariates)} covariates "
-            f"by {protocol.adjust.label}",
+            drawn,
         ),
         ("Time zero", "Assignment", f"{exposed.entry.label}; {comparator.entry.label.lower()} in the comparator"),
         ("Follow-up", str(protocol.follow_up.window), start),
@@ -198,12 +201,10 @@ def _follow_up_bars(protocol: Protocol) -> list[tuple[str, float | None, float |
 
 def funnel(protocol: Protocol, baseline: Baseline) -> Result:
     """How far each arm went, from eligible to engaged, each step with its denominator."""
-    import pandas as pd
 
     title = "Reach: from eligible to engaged"
     if protocol.programme is None:
-        frame = pd.DataFrame({"not possible": ["The protocol describes no programme."]})
-        return Result("funnel", title, frame, sentence="Not possible: the protocol describes no programme.")
+        return absent("funnel", title, "the protocol describes no programme.")
     from clinops.build.rows import funnel as counted
 
     frame = counted(protocol, baseline)

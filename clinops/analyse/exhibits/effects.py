@@ -8,7 +8,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.dataset import DAYS_A_YEAR
-from clinops.analyse.effects import MAIN, RELATIVE
+from clinops.analyse.effects import MAIN, scales
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.results.result import Column, Figure, Result
@@ -47,8 +47,11 @@ def effects_table(estimates: pd.DataFrame, protocol: Protocol) -> Result:
     label = protocol.adjust.label
     notes = [
         f"Adjusted: {label}. Differences and ratios compare {protocol.exposed.name} with {protocol.comparator.name}.",
-        "Persons, events and person-years are as observed, without weights; values are weighted.",
-        "Ratio: of hazards for a time to the first event, of rates for counts, of means for costs and days.",
+        "Persons, events and person-years are as observed, without weights; values are "
+        + ("weighted." if protocol.adjust.needs_weights else "means predicted for the same persons."),
+        "Ratio: of hazards for a time to the first event, of rates for counts, of means for costs and days."
+        if protocol.adjust.needs_weights
+        else "Ratio: of rates for counts and a time to the first event, of means for costs and days.",
     ]
     return Result(
         "effects",
@@ -67,7 +70,7 @@ def effect_frame(
     """One row a measure: both arms, the absolute and the relative effect, and the crude difference."""
     import pandas as pd
 
-    rows = [_effect_row(estimates, protocol, m, scale, analysis) for m in measures for scale in _absolute(m)]
+    rows = [_effect_row(estimates, protocol, m, scale, analysis) for m in measures for scale in _absolute(m, protocol)]
     frame = pd.DataFrame([r for r in rows if r is not None], columns=_COLUMNS)
     # P stands only where it says more than the intervals do: beside a ratio that is 0 or infinite.
     endless = frame["ratio_estimate"].isna() & frame["ratio_p"].notna()
@@ -83,9 +86,9 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _absolute(measure: Measure) -> tuple[str, ...]:
+def _absolute(measure: Measure, protocol: Protocol) -> tuple[str, ...]:
     """A cost is shown per person over the horizon and per member-month; anything else once."""
-    return ("mean difference", "PMPM difference") if measure.measure in MONEY else (MAIN[measure.measure],)
+    return ("mean difference", "PMPM difference") if measure.measure in MONEY else scales(measure, protocol.adjust)[:1]
 
 
 def _effect_row(
@@ -94,7 +97,7 @@ def _effect_row(
     row = pick(estimates, measure, scale, protocol.adjust.label, analysis)
     if row is None:
         return None
-    relative = "PMPM ratio" if scale == "PMPM difference" else RELATIVE[measure.measure]
+    relative = "PMPM ratio" if scale == "PMPM difference" else scales(measure, protocol.adjust)[1]
     out = {
         "measure": measure.name, "role": row["role"],
         "scale": scale, "unit": row["unit"], "format": _format(measure),

@@ -11,7 +11,7 @@ from clinops.analyse.dataset import DAYS_A_YEAR
 from clinops.analyse.exhibits.curves import thinned
 from clinops.analyse.outcomes import estimates as made
 from clinops.analyse.outcomes.rows import DEATH, EVENT, EventRows
-from clinops.results.result import Column, Figure, Result
+from clinops.results.result import Column, Figure, Result, absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -280,8 +280,4 @@ def _ratio(what: str, row: pd.Series, otherwise: str) -> str:
 
 
 def _once(name: str, rows: EventRows) -> Result:
-    import pandas as pd
-
-    reason = f"{rows.event} comes once."
-    return Result(name, f"{rows.event}: how often it came back", pd.DataFrame({"not possible": [reason]}),
-                  sentence=f"Not possible: {reason}")  # fmt: skip
+    return absent(name, f"{rows.event}: how often it came back", f"{rows.event} comes once.")

@@ -141,9 +141,12 @@ def outcome(
 
     Raises
     ------
-    DefinitionError : no such outcome, landmarks outside the window, ages that do not rise, an unknown word.
+    DefinitionError : an adjustment without weights, no such outcome, landmarks outside the window, ages that do not
+        rise, an unknown word.
     """
-    return Outcome(study, name, landmarks, age_bands, rates_of, standard)
+    made = Outcome(study, name, landmarks, age_bands, rates_of, standard)
+    study.protocol.adjust.refuse_models("An outcome in depth")
+    return made
 
 
 def _landmarks(given: Sequence[float], since: float, horizon: float) -> tuple[float, ...]:

@@ -90,13 +90,14 @@ def event_rows(study: Any, outcome: str) -> EventRows:
 
     Raises
     ------
-    DefinitionError : no outcome of that name that counts events. DataError : the records cannot give it, or nobody is
-        followed past the index date.
+    DefinitionError : no outcome of that name that counts events, an adjustment without weights. DataError : the
+        records cannot give it, or nobody is followed past the index date.
     """
     from clinops.build.births import births
     from clinops.build.event_days import event_days
     from clinops.build.outcomes import overlap
 
+    study.protocol.adjust.refuse_models("An outcome in depth")
     known = {m.name: m for m in study.protocol.outcomes if m.measure in EVENT_KINDS and study.data.has(m)}
     if lost := {m.name: reason for m, reason in study.outcomes.not_possible if m.measure in EVENT_KINDS}.get(outcome):
         raise DataError(f"The outcome {outcome!r} is not possible in these records. {lost}")

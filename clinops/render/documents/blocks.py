@@ -99,7 +99,7 @@ def _exhibit(result: Result) -> list[Block]:
     printed = table.layout(result)
     if result.figure is not None:  # its numbers stand in the drawing, and whole in a file of their own
         made += [_picture(result), Paragraph(f"Numbers behind this figure: tables/{slug(result.name)}.csv", "note")]
-    else:
+    elif not result.is_absent:
         made.append(_grid(printed))
     made += [Paragraph(f"{mark}) {text}", "note") for mark, text in printed.footnotes]
     made += [Paragraph(text, "note") for text in printed.notes]

@@ -27,7 +27,9 @@ from clinops.render.figures import (
     journey,
     money,
     monitoring,
+    panels,
     rates,
+    robustness,
     timeline,
     trends,
 )
@@ -95,7 +97,15 @@ KINDS: dict[str, Kind] = {
     ),
     "alluvial": Kind(journey.alluvial, ("step", "state", "to", "n"), "there is no state."),
     "swimmer": Kind(journey.swimmer, ("lane", "kind", "start", "end", "what"), "there is no person."),
+    "roll_out": Kind(panels.roll_out, ("site", "start"), "there is no site."),
+    "panel_trend": Kind(panels.panel_trend, ("arm", "period", "value"), "there is no period."),
+    "event_study": Kind(panels.event_study, ("since", "estimate", "low", "high"), "there is no estimate."),
+    "interrupted": Kind(panels.interrupted, ("arm", "kind", "period", "value"), "there is no period."),
     "funnel_steps": Kind(flow.funnel_steps, ("step", "persons"), "there is no step."),
+    "specification_curve": Kind(
+        robustness.specification_curve, ("estimate", "low", "high"), "there is no specification."
+    ),
+    "tipping": Kind(robustness.tipping, ("gap", "estimate", "limit"), "there is no effect to explain."),
 }
 
 

@@ -1,0 +1,1 @@
+"""Sites by calendar period: staggered roll-outs and interrupted series, from records to a report."""

@@ -1,0 +1,85 @@
+"""Simultaneous bands against closed forms and numerical integration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.optimize import brentq
+from scipy.stats import chi2, multivariate_normal, norm, t
+
+from clinops.errors import DataError, ParameterError
+from clinops.stats.simultaneous import simultaneous_band
+
+DRAWS = 200_000
+
+
+def test_one_estimate_has_the_usual_interval() -> None:
+    band = simultaneous_band([1.0], [[4.0]], draws=DRAWS)
+    assert band.critical == pytest.approx(norm.isf(0.025), abs=0.01)
+    assert band.p_value == pytest.approx(2 * norm.sf(0.5), abs=0.005) and band.n == 1
+    assert (band.low[0], band.high[0]) == pytest.approx((1 - 2 * band.critical, 1 + 2 * band.critical))
+
+
+def maximum_modulus(m: int, df: int) -> float:
+    """The 95 % point of the studentised maximum modulus, by quadrature over the chi-squared scale."""
+
+    def inside(c: float) -> float:
+        def at(u: float) -> float:
+            return float((2 * norm.cdf(c * np.sqrt(u / df)) - 1) ** m * chi2.pdf(u, df))
+
+        return float(quad(at, 0, 150)[0])
+
+    return float(brentq(lambda c: inside(c) - 0.95, 1.9, 5.0))
+
+
+def test_few_degrees_of_freedom_widen_it_as_t_does() -> None:
+    band = simultaneous_band([1.0], [[4.0]], df=5, draws=DRAWS)
+    assert band.critical == pytest.approx(t.isf(0.025, 5), abs=0.03)
+    assert band.p_value == pytest.approx(2 * t.sf(0.5, 5), abs=0.005)
+    several = simultaneous_band(np.zeros(6), np.eye(6), df=20, draws=DRAWS)
+    assert several.critical == pytest.approx(maximum_modulus(6, 20), abs=0.02)
+
+
+@pytest.mark.parametrize("m", [2, 5, 12])
+def test_independent_estimates_have_sidaks_critical_value(m: int) -> None:
+    band = simultaneous_band(np.zeros(m), np.diag(np.arange(1.0, m + 1)), draws=DRAWS)
+    assert band.critical == pytest.approx(norm.ppf((1 + 0.95 ** (1 / m)) / 2), abs=0.015)
+
+
+def test_estimates_that_move_together_need_no_wider_band() -> None:
+    error = np.array([1.0, 3.0, 0.5])
+    band = simultaneous_band([0.0, 9.0, 0.0], np.outer(error, error), draws=DRAWS)
+    assert band.critical == pytest.approx(norm.isf(0.025), abs=0.015)
+    assert band.statistic == pytest.approx(3.0) and band.p_value == pytest.approx(2 * norm.sf(3), abs=5e-4)
+
+
+def test_correlated_estimates_by_numerical_integration() -> None:
+    correlation = np.array([[1, 0.7, 0.2], [0.7, 1, 0.5], [0.2, 0.5, 1]])
+    normal = multivariate_normal(cov=correlation, seed=1)
+
+    def inside(c: float) -> float:
+        return float(normal.cdf(np.full(3, c), lower_limit=np.full(3, -c)))
+
+    exact = brentq(lambda c: inside(c) - 0.9, 1.5, 3.0, xtol=1e-4)
+    scale = np.diag([2.0, 0.1, 7.0])
+    band = simultaneous_band(np.zeros(3), scale @ correlation @ scale, conf_level=0.9, draws=DRAWS)
+    assert band.critical == pytest.approx(exact, abs=0.015)
+
+
+def test_base_periods_and_unknown_errors_have_no_part() -> None:
+    cov = np.diag([1.0, 0.0, np.nan, 1.0])
+    band = simultaneous_band([0.5, 0.0, 9.0, 0.1], cov)
+    alone = simultaneous_band([0.5, 0.1], np.eye(2))
+    assert band.n == 2 and np.isnan(band.low[1:3]).all() and band.critical == alone.critical
+    assert simultaneous_band([0.0], [[0.0]]).note == "No estimate has an error: no band."
+    assert np.isnan(simultaneous_band([], np.zeros((0, 0))).p_value)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(DataError, match="shape"):
+        simultaneous_band([1.0, 2.0], [[1.0]])
+    with pytest.raises(ParameterError, match="df is"):
+        simultaneous_band([1.0], [[1.0]], df=0)
+    with pytest.raises(ParameterError, match="draws"):
+        simultaneous_band([1.0], [[1.0]], draws=10)
