@@ -162,10 +162,12 @@ def _p(estimate: float, error: float) -> float:
 
 def estimate_rows(rolled: Rolled) -> list[dict[str, Any]]:
     """Every estimate as a row of the long schema."""
+    from clinops.analyse.panels.wedge import wedge_lines  # which builds on the lines
+
     plan, treated = rolled.plan, rolled.treated
     names = {f"Sites that start in {name}": name for name in rolled.cohorts}
     found = []
-    for line in (*lines(rolled), *event_lines(rolled)):
+    for line in (*lines(rolled), *event_lines(rolled), *wedge_lines(rolled)):
         cohort = names.get(line.label, "")
         cells = treated[treated["cohort"] == cohort] if cohort else treated
         if line.part == CALENDAR:
