@@ -70,27 +70,36 @@ def test_effects_are_those_of_a_regression_of_the_cells(six: tuple[Clinics, roll
     }  # fmt: skip
 
 
-def test_cr2_errors_are_their_definition_in_full_matrices(six: tuple[Clinics, rollout.Rollout]) -> None:
-    """(I - H)^(-1/2) of each site's block, and Satterthwaite's degrees of freedom from the whole hat matrix."""
-    world, rolled = six
-    frame = cells(world)
-    X = np.column_stack([np.eye(6)[frame["site"]], np.eye(12)[frame["period"]][:, 1:], frame["on"]])
+def cr2(X: np.ndarray, y: np.ndarray, site: np.ndarray) -> tuple[float, float, float]:
+    """Limits and degrees of freedom of the last coefficient: each site's (I - H)^(-1/2), and the whole hat matrix."""
     inverse = np.linalg.inv(X.T @ X)
-    residual_maker = np.eye(len(X)) - X @ inverse @ X.T
-    residual, pulls, variance = residual_maker @ frame["y"].to_numpy(), [], 0.0
-    for site in range(6):
-        mine = np.flatnonzero(frame["site"] == site)
-        values, axes = np.linalg.eigh(residual_maker[np.ix_(mine, mine)])
+    maker = np.eye(len(X)) - X @ inverse @ X.T
+    residual, pulls, variance = maker @ y, [], 0.0
+    for one in np.unique(site):
+        mine = np.flatnonzero(site == one)
+        values, axes = np.linalg.eigh(maker[np.ix_(mine, mine)])
         root = (axes * np.where(values > 1e-9, np.abs(values) ** -0.5, 0)) @ axes.T
         weight = (inverse @ X[mine].T @ root)[-1]
         variance += float(weight @ residual[mine]) ** 2
-        pulls.append(residual_maker[:, mine] @ weight)
+        pulls.append(maker[:, mine] @ weight)
     products = np.array(pulls) @ np.array(pulls).T
-    df = np.trace(products) ** 2 / (products**2).sum()
+    df = float(np.trace(products) ** 2 / (products**2).sum())
+    middle, reach = (inverse @ X.T @ y)[-1], student.isf(0.025, df) * np.sqrt(variance)
+    return middle - reach, middle + reach, df
+
+
+def test_cr2_errors_are_their_definition_in_full_matrices(six: tuple[Clinics, rollout.Rollout]) -> None:
+    world, rolled = six
+    frame = cells(world)
+    y, site = frame["y"].to_numpy(), frame["site"].to_numpy()
+    X = np.column_stack([np.eye(6)[site], np.eye(12)[frame["period"]][:, 1:], frame["on"]])
+    low, high, df = cr2(X, y, site)
     found = part(rolled, CONSTANT).iloc[0]
-    reach = student.isf(0.025, df) * np.sqrt(variance)
-    assert [found["low"], found["high"]] == pytest.approx([found["estimate"] - reach, found["estimate"] + reach])
+    assert [found["low"], found["high"]] == pytest.approx([low, high], rel=1e-7)
     assert f"t with {df:.1f} degrees" in found["label"]
+    trend = part(rolled, SUITS).iloc[0]
+    expected = cr2(np.column_stack([X, frame["on"] * frame["since"]]), y, site)[:2]
+    assert trend[["low", "high"]].tolist() == pytest.approx(expected, rel=1e-7)
 
 
 def test_the_permutation_is_over_every_order(six: tuple[Clinics, rollout.Rollout]) -> None:
