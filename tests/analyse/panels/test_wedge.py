@@ -187,11 +187,15 @@ def test_where_there_is_no_trial_a_sentence_says_why(source_of: Any) -> None:
     assert allowed.wedge.sentence.startswith("Not possible: every site starts in the same period")
 
 
-def test_small_counts_shares_and_sites_that_began_before(source_of: Any) -> None:
+def test_small_counts_shares_and_sites_that_began_before(source_of: Any, tmp_path: Path) -> None:
     rare = clinics(seed=6, sizes={4.0: 2, 6.0: 1, 8.0: 1}, persons=3, rate=0.03)
     few = co.rollout(panel(order="random"), source_of(rare.tables))
     assert few.wedge.sentence == "The effect rests on counts too small to be shown."
     shown = part(few, SINCE)[["estimate", "low", "high", "p"]]
+    folder = few.write(tmp_path / "few")
+    assert folder is not None
+    written = pd.read_csv(folder / "results.csv").query("category == @TITLE")
+    assert len(written) == 11 and written[["estimate", "conf_low", "p_value"]].isna().all(axis=None)
     assert shown.isna().all(axis=None) and "○ not judged" in part(few, SUITS)["label"].iloc[0]
     source = source_of(clinics(seed=5, sizes={4.0: 2, 6.0: 1, 8.0: 2}, persons=30).tables)
     dates = {1: "2019-06-01", 2: "2021-01-01", 3: "2021-07-01", 4: "2022-01-01", 5: "2022-01-01"}
