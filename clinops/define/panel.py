@@ -29,6 +29,7 @@ PER = {
 PERSON = "person"
 """What a share of persons is per: the only one for an outcome of kind "any"."""
 OUTCOMES = ("count", "any", "cost")
+ORDERS = ("chosen", "random")
 COMPARISONS = ("not yet treated", "never treated")
 PRIMARIES = ("group-time", "imputation", "stacked", "two-way")
 SEASONS = ("harmonics", "indicators", "none")
@@ -173,7 +174,8 @@ class PanelPlan(PeriodPlan):
     comparison : sites "not yet treated" (those that never start are among them) or "never treated" ones only.
     primary : the method of the main estimate: "group-time" (Callaway and Sant'Anna), "imputation" (Borusyak, Jaravel
         and Spiess), "stacked", or "two-way" fixed effects, which is refused where starts differ.
-    seed : of the simulated critical value of the bands.
+    seed : of the simulated critical value of the bands, and of drawn permutations.
+    order : how it was settled which site starts when: "chosen", or "random", drawn by lot (a stepped-wedge trial).
     """
 
     kind: ClassVar[str] = "panel"
@@ -184,11 +186,13 @@ class PanelPlan(PeriodPlan):
     comparison: str = "not yet treated"
     primary: str = "group-time"
     seed: int = 1
+    order: str = "chosen"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         choice("comparison", self.comparison, COMPARISONS)
         choice("primary method", self.primary, PRIMARIES)
+        choice("order of starts", self.order, ORDERS)
         whole("starting_records", self.starting_records, 1)
         whole("seed", self.seed, 0)
         if (self.start_events is None) == (not self.start_dates):

@@ -22,10 +22,11 @@ Found = Iterator[Finding]
 ERRORS = (
     "outcome-counts-programme", "population-after-period-start", "ehr-without-capture", "everyone-treated-at-first",
     "nobody-starts", "no-never-treated", "no-trend-before", "two-way-with-staggered-starts",
+    "random-order-one-start",
 )  # fmt: skip
 WARNINGS = (
     "few-sites", "hardly-any-sites", "short-trend-before", "no-control-series", "few-points", "season-under-two-years",
-    "start-inside-period",
+    "start-inside-period", "random-order-from-records",
 )  # fmt: skip
 
 
@@ -119,11 +120,35 @@ def _starts(plan: PanelPlan, starts: Starts | None) -> Found:
             "the wrong sign.",
             "Use primary='group-time'; two-way is shown beside it, with its share of negative weights.",
         )  # fmt: skip
+    if plan.order == "random":
+        yield from _drawn(plan, places, later)
     if starts is None:
         return
     yield from _estimable(plan, places, begun, later)
     if later:
         yield from _enough(plan, places, later)
+
+
+def _drawn(plan: PanelPlan, places: list[int | None], later: list[int]) -> Found:
+    """What speaks against an order of starts that was drawn by lot; of the sites known so far."""
+    if later and len(set(later)) == 1:
+        others = len(places) - len(later)
+        yield _error(
+            "random-order-one-start",
+            f"The order of starts is said to be drawn, and the sites that start all do so in {plan.names[later[0]]}: "
+            f"{len(later)} of {len(places)}.",
+            "One start has no order. "
+            + ("Who starts may have been drawn, which is a parallel trial and no stepped wedge." if others else
+               "Where every site starts in the same period, the programme cannot be told from calendar time."),
+            "Check the dates (starts=); a roll-out without steps takes order='chosen'.",
+        )  # fmt: skip
+    if plan.start_events is not None:
+        yield _warning(
+            "random-order-from-records", "The order of starts is said to be drawn, and starts are read off records.",
+            "A site that began earlier or later than its lot is then not where the lot put it, perhaps because of how "
+            "it did: the trial is no longer analysed as drawn.",
+            "Give the dates that were drawn: starts={site id: date, ...}.",
+        )  # fmt: skip
 
 
 def _estimable(plan: PanelPlan, places: list[int | None], begun: list[int], later: list[int]) -> Found:

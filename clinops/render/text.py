@@ -78,9 +78,9 @@ def percent_digits(denominator: float) -> int:
 
 
 def percent(share: float, digits: int = 1, style: NumberStyle = DEFAULT) -> str:
-    """Return a share as a percentage: 0.196 is "19.6%"."""
+    """Return a share as a percentage: 0.196 is "19.6%"; an infinite one has no sign of percent."""
     text = number(100 * share, digits, style)
-    return text if text == NOT_ESTIMABLE else text + "%"
+    return text + "%" if math.isfinite(share) else text
 
 
 def count_of(

@@ -127,12 +127,12 @@ def bias_reduced(X: Floats, residual: Floats, code: NDArray) -> tuple[Floats, Fl
     own, axes = np.linalg.eigh(gram)
     with np.errstate(divide="ignore", invalid="ignore"):
         stretch = np.where(1 - own > _WHOLE, (1 - own) ** -0.5, 0.0)
-    F = np.einsum("gij,gj,glj->gil", axes, stretch, axes)
+    F = (axes * stretch[:, None, :]) @ axes.transpose(0, 2, 1)
     scores = np.einsum("gij,gj->gi", F, cluster_sums(Z * residual[:, None], code, groups))
     cov = root @ (scores.T @ scores) @ root
-    FKF = np.einsum("gij,gjl,glm->gim", F, gram, F)
-    aside = np.einsum("ic,gij,jc->gc", root, FKF, root)  # a_g'a_g for each coefficient c
-    b = np.einsum("gij,gjl,lc->gic", gram, F, root)
+    turned = F @ root  # matrix products, as sums over three indices at once would take k times as long
+    b = gram @ turned
+    aside = (turned * b).sum(axis=1)  # a_g'a_g for each coefficient c
     inner = (b**2).sum(axis=1)
     trace = (aside - inner).sum(axis=0)
     square = (aside**2 - 2 * aside * inner).sum(axis=0)

@@ -31,7 +31,8 @@ class SteppedWedge:
         ratio, log rate ratio). cov : (k, k).
     average, average_std_error, average_conf_low, average_conf_high, average_p_value : of the plain mean over exposure
         times; for "immediate" the effect itself.
-    trend, trend_p : change of the effect with each further period under the programme, and the P of none.
+    trend, trend_conf_low, trend_conf_high, trend_p : change of the effect with each further period under the
+        programme, its interval and the P of none.
     n, n_clusters, n_periods : rows, clusters, periods. conf_level : of the intervals.
     se_kind : of the errors. note : "" or what a reader must know.
     """
@@ -53,6 +54,8 @@ class SteppedWedge:
     average_conf_high: float
     average_p_value: float
     trend: float
+    trend_conf_low: float
+    trend_conf_high: float
     trend_p: float
     n: int
     n_clusters: int
@@ -151,20 +154,21 @@ def stepped_wedge(
     columns = (rows.since[:, None] == times).astype(float) if times.size else rows.on[:, None]
     coef, cov, df, kind, note = _fit(rows, columns, model, family)
     growing = _fit(rows, np.column_stack([rows.on, rows.on * since]), model, family)
-    trend_p = float(inference(growing[0], np.diag(growing[1]), float(growing[2][1]), "t", conf_level)[3][1])
+    trend = float(growing[0][1])
+    _, trend_low, trend_high, trend_p = _limits(trend, float(growing[1][1, 1]), float(growing[2][1]), conf_level)
     average = _averaged(rows, columns, coef, cov, df, model, family)
     notes = [note]
     if effect == "immediate" and trend_p < _GROWS:
         notes.append(
-            f"The effect changes with time since roll-out (by {growing[0][1]:.3g} a period, P = {trend_p:.2g}): one "
+            f"The effect changes with time since roll-out (by {trend:.3g} a period, P = {trend_p:.2g}): one "
             "effect for all times is no average of them. Read effect='by time since'."
         )
     columns_of = [_limits(coef[j], cov[j, j], df[j], conf_level) for j in range(len(coef))]
     error, low, high, p = (np.array([one[i] for one in columns_of]) for i in range(4))
     return SteppedWedge(
         effect, model, family, times, coef, error, low, high, p, df, cov, average[0],
-        *_limits(*average, conf_level), float(growing[0][1]), trend_p, len(rows.y), rows.n_clusters, rows.n_periods,
-        conf_level, kind, " ".join(note for note in notes if note),
+        *_limits(*average, conf_level), trend, trend_low, trend_high, trend_p, len(rows.y), rows.n_clusters,
+        rows.n_periods, conf_level, kind, " ".join(note for note in notes if note),
     )  # fmt: skip
 
 

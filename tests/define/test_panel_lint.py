@@ -42,6 +42,9 @@ def starts(*cohorts: tuple[str | None, int]) -> Starts:
 SOUND = starts(("2021-01-01", 12), ("2021-07-01", 12), (None, 20))
 
 
+GIVEN = {site: day for site, day in SOUND.items() if day is not None}
+
+
 class Ehr:
     capture = "ehr"
 
@@ -66,6 +69,10 @@ CASES: list[tuple[str, dict[str, Any], Starts, dict[str, Any], Starts]] = [
     ("short-trend-before", {}, starts(("2020-06-30", 20), ("2021-01-01", 20), (None, 30)), {}, SOUND),
     ("two-way-with-staggered-starts", {"primary": "two-way"}, SOUND, {"primary": "two-way"},
      starts(("2021-01-01", 20), (None, 20))),
+    ("random-order-one-start", {"order": "random"}, starts(("2021-01-01", 20), (None, 20)), {"order": "random"}, SOUND),
+    ("random-order-one-start", {"order": "random"}, starts(("2021-01-01", 20), ("2021-02-01", 20)),
+     {}, starts(("2021-01-01", 20), (None, 20))),
+    ("random-order-from-records", {"order": "random"}, SOUND, {"order": "random", "starts": GIVEN}, SOUND),
     ("few-sites", {}, starts(("2021-01-01", 19), (None, 20)), {}, starts(("2021-01-01", 20), (None, 20))),
     ("hardly-any-sites", {}, starts(("2021-01-01", 5), (None, 50)), {}, starts(("2021-01-01", 6), (None, 50))),
     ("hardly-any-sites", {}, starts(("2021-01-01", 50), (None, 5)), {}, starts(("2021-01-01", 50), (None, 6))),
@@ -188,3 +195,10 @@ def test_plans_go_through_json_and_change(tmp_path: Any) -> None:
     changed = plan_of(panel(), PanelPlan, {"every": "month", "seed": None})
     assert changed.every == "month" and changed.seed == 1
     assert str(panel()) == "t: Number of emergency visit per 1,000 person-months, 2020 Q1 to 2022 Q4"
+
+
+def test_one_drawn_start_is_found_in_the_plan_alone() -> None:
+    one = dict.fromkeys((1, 2, 3), "2021-01-01")
+    assert rules(panel(order="random", starts=one).lint()) == {"random-order-one-start"}
+    assert rules(panel(order="random", starts=one | {3: "2021-04-01"}).lint()) == set()
+    assert rules(panel(starts=one).lint()) == set()

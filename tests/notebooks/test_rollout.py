@@ -30,7 +30,10 @@ def clinics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(run: Run, clinics: Path) -> Path:
-    return run("rollout", "clinics", source=clinics / "omop", plan=PLANS / "remote_care_rollout.json", min_cell=1)
+    return run(
+        "rollout", "clinics", source=clinics / "omop", plan=PLANS / "remote_care_rollout.json", min_cell=1,
+        order="random",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +122,26 @@ def test_the_roll_out_is_that_of_the_tables(report: Path, clinics: Path) -> None
     main = results[results["role"] == "primary"].iloc[0]
     assert main["estimate"] == pytest.approx(total / weight) and set(results["notebook"]) == {"rollout"}
     assert main["conf_low"] < main["estimate"] < main["conf_high"]
+    wedge_is_that_of_the_cells(report, y.to_numpy(), first.to_numpy())
+
+
+def wedge_is_that_of_the_cells(report: Path, y: np.ndarray, first: np.ndarray) -> None:
+    """Take sites and periods out of the cells and of the programme by their means, and regress what is left."""
+
+    def left(values: np.ndarray) -> np.ndarray:
+        return values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+
+    since = np.arange(16) - first[:, None]
+    on = left((since >= 0).astype(float))
+    shown = pd.read_csv(report / "tables" / "rollout_wedge.csv")
+    parts = {name: rows["estimate"].to_numpy() for name, rows in shown.groupby("part")}
+    assert parts["One effect for all times"] == pytest.approx([(on * left(y)).sum() / (on**2).sum()] * 2)
+    times = np.unique(since[since >= 0])
+    columns = np.column_stack([left((since == time).astype(float)).ravel() for time in times])
+    effects = np.linalg.lstsq(columns, left(y).ravel(), rcond=None)[0]
+    assert parts["Effect by time since the start"] == pytest.approx([*effects, effects.mean()])
+    assert parts["What the design sees"][:4].tolist() == [24, 6, 16, len(np.unique(first[np.isfinite(first)]))]
+    assert len(shown.loc[shown["part"] == "One effect for all times", "p"].dropna()) == 2
 
 
 def test_the_series_is_that_of_the_tables(series: Path, clinics: Path) -> None:

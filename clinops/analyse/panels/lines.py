@@ -162,14 +162,18 @@ def _p(estimate: float, error: float) -> float:
 
 def estimate_rows(rolled: Rolled) -> list[dict[str, Any]]:
     """Every estimate as a row of the long schema."""
+    from clinops.analyse.panels.wedge import TITLE, wedge_lines  # which builds on the lines
+
     plan, treated = rolled.plan, rolled.treated
     names = {f"Sites that start in {name}": name for name in rolled.cohorts}
     found = []
-    for line in (*lines(rolled), *event_lines(rolled)):
+    for line in (*lines(rolled), *event_lines(rolled), *wedge_lines(rolled)):
         cohort = names.get(line.label, "")
         cells = treated[treated["cohort"] == cohort] if cohort else treated
         if line.part == CALENDAR:
             cells = treated[treated["period"] == plan.names.index(line.period)]
+        if line.part == TITLE and line.period:
+            cells = treated[treated["period"] - treated["first"] == int(line.period)]
         row: dict[str, Any] = {
             "analysis": "rollout", "exposed": "Under the programme", "comparator": plan.comparison.capitalize(),
             "measure": plan.outcome.name, "role": "primary" if line.part == MAIN else "secondary",
@@ -182,7 +186,7 @@ def estimate_rows(rolled: Rolled) -> list[dict[str, Any]]:
         }  # fmt: skip
         if cohort:
             row |= {"subgroup": "start", "level": cohort}
-        if line.part in (MAIN, COHORT, CALENDAR) and (cohort or line.part != COHORT):
+        if line.part in (MAIN, COHORT, CALENDAR, TITLE) and (cohort or line.part != COHORT):
             row |= sizes(rolled, cells)
         found.append({name: value for name, value in row.items() if value != ""})
     return found

@@ -17,6 +17,7 @@ from clinops.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clinops.analyse.panels.wedge import Wedge
     from clinops.define.findings import Findings
     from clinops.stats.did import DifferenceInDifferences
     from clinops.stats.event_study import AverageEffect, EventStudy
@@ -188,6 +189,13 @@ class Rolled:
         from clinops.stats.permuted_starts import permuted_starts
 
         return permuted_starts(**self.rows(), comparison=self.comparison, seed=self.plan.seed)
+
+    @cached_property
+    def wedge(self) -> Wedge:
+        """The roll-out as a stepped-wedge trial; of an order that was drawn."""
+        from clinops.analyse.panels.wedge import fit
+
+        return fit(self)
 
     @cached_property
     def treated(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from clinops.analyse.analysis import Analysis, Readable
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.checks import summary
 from clinops.analyse.exhibits.gallery import Gallery
-from clinops.analyse.panels import lines, rollout_checks, rollout_exhibits
+from clinops.analyse.panels import lines, rollout_checks, rollout_exhibits, wedge
 from clinops.analyse.panels.rolled import Rolled, roll
 from clinops.define.panel import PanelPlan, plan_of
 from clinops.results.result import Check, Result
@@ -28,8 +28,9 @@ NUMBERS = {
     "check_trends_before": "Table 3b", "check_other_trends": "Table 3c", "check_early_effect": "Table 3d",
     "check_inference": "Table 3e", "check_composition": "Table 3f",
     "rollout_methods": "Table 4", "panel_population_attrition": "Table 5",
+    "rollout_wedge": "Table 6",
 }  # fmt: skip
-ORDER = ("roll_out", "cohorts", "trend", "event_study", "effects", "check_list", "methods", "population")
+ORDER = ("roll_out", "cohorts", "trend", "event_study", "effects", "check_list", "methods", "population", "wedge")
 
 
 class Rollout(Readable, Analysis):
@@ -103,6 +104,11 @@ class Rollout(Readable, Analysis):
             "panel_population_attrition",
             lambda: rollout_exhibits.population(self.plan, self.rolled.attrition),
         )
+
+    @property
+    def wedge(self) -> Result:
+        """The roll-out as a stepped-wedge trial, where its order was drawn by lot."""
+        return self._show("rollout_wedge", lambda: wedge.wedge(self.rolled, self.plan.min_cell))
 
     @cached_property
     def estimates(self) -> pd.DataFrame:

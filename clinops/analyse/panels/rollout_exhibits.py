@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BEFORE, AFTER = "before", "after"
 REACH = 24
 """Periods on each side of the start that the event study shows at most."""
+ORDER_SAID = {"chosen": "chosen, not drawn", "random": "drawn by lot: a stepped-wedge trial"}
 ALIKE = "Each site counts alike, whatever its size: the effect is that on the average site, not on the average person."
 
 
@@ -352,6 +353,7 @@ def methods(rolled: Rolled, version: str) -> Result:
     rows = [
         *shared_methods(plan),
         ("Comparison", f"sites {plan.comparison}"),
+        ("Order of the starts", ORDER_SAID[plan.order]),
         ("Primary method", plan.primary),
         ("Group-time effects", "Callaway and Sant'Anna 2021: each group of sites in each period against the last "
          "period before its start and the comparison sites; averaged by number of sites. No site under the programme "

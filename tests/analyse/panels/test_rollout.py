@@ -256,7 +256,7 @@ def test_what_is_written_and_read_again(source: Any, rolled: rollout.Rollout, tm
     assert json.loads((folder / "protocol.json").read_text())["hash"] == rolled.plan.hash
     assert [exhibit.number for exhibit in rolled.exhibits] == [
         "Figure 1", "Table 1", "Figure 2", "Figure 3", "Table 2", "Table 3", "Table 3a", "Table 3b", "Table 3c",
-        "Table 3d", "Table 3e", "Table 3f", "Table 4", "Table 5",
+        "Table 3d", "Table 3e", "Table 3f", "Table 4", "Table 5", "Table 6",
     ]  # fmt: skip
     assert str(rolled).count("Table 2.") == 1
 
