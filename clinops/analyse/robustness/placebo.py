@@ -25,7 +25,7 @@ from clinops.analyse.effects import Row
 from clinops.analyse.robustness.setting import COUNTS, Setting, number
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.measures import PERSON_KINDS, Measure
-from clinops.define.protocol import Adjustment, Protocol
+from clinops.define.protocol import Adjustment, Protocol, Sensitivity
 from clinops.define.steps import Observed
 from clinops.define.windows import Window
 from clinops.errors import DataError
@@ -115,7 +115,7 @@ def _measured(setting: Setting, measure: Measure) -> np.ndarray:
     """A covariate on every entry, measured alone."""
     from clinops.build import rows
 
-    alone = setting.protocol.with_(covariates=(measure,), subgroups=(), adjust=_CRUDE)
+    alone = setting.protocol.with_(covariates=(measure,), subgroups=(), adjust=_CRUDE, sensitivity=Sensitivity())
     made = rows.baseline(alone, setting.study.exposed, setting.study.comparator)
     if measure.id not in made.frame:
         raise DataError(f"The records cannot give {measure.name!r}: {dict(made.missing_covariates)}")

@@ -23,7 +23,7 @@ from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.robustness.placebo import before_measure
 from clinops.analyse.robustness.setting import Setting, setting_of
 from clinops.define.base import choice
-from clinops.define.protocol import Adjustment, Protocol
+from clinops.define.protocol import Adjustment, Protocol, Sensitivity
 from clinops.define.protocol import protocol as read_protocol
 from clinops.define.windows import Window
 from clinops.errors import DataError, DesignError
@@ -111,8 +111,9 @@ def _arm_values(setting: Setting, exposed: Any, comparator: Any, window: Window)
 
     past = before_measure(setting.outcome, window, f"{setting.outcome.name} before")
     alone = setting.protocol.with_(
-        covariates=(past,), outcomes=(setting.outcome,), negative_controls=(), subgroups=(), adjust=Adjustment("none")
-    )
+        covariates=(past,), outcomes=(setting.outcome,), negative_controls=(), subgroups=(), adjust=Adjustment("none"),
+        sensitivity=Sensitivity(),
+    )  # fmt: skip
     baseline = rows.baseline(alone, exposed, comparator)
     outcomes = rows.outcomes(alone, baseline).frame
     before = setting.person[0] * baseline.frame[past.id].to_numpy(dtype=float)

@@ -97,6 +97,14 @@ def test_an_unknown_outcome_and_a_protocol_without_one_are_refused(source: Any) 
         co.robustness(plan.with_(covariates=(co.cost("total", co.days(1, 30)),)), source)
 
 
+def test_adjustments_of_the_grid_that_name_covariates_do_not_stop_the_past(source: Any, tried: Robustness) -> None:
+    """The past outcome is measured without the covariates, so nothing may still ask for them by name."""
+    grid = co.sensitivity(adjustments=(co.match(exact=("Sex",)),))
+    other = co.robustness(co.protocol.read(PROTOCOL).with_(sensitivity=grid, min_cell=1), source)
+    for name in ("placebo_period", "change"):
+        pd.testing.assert_frame_equal(getattr(other, name).frame, getattr(tried, name).frame)
+
+
 # --- confounding ----------------------------------------------------------------------------------
 
 
