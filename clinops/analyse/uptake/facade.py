@@ -331,7 +331,8 @@ def uptake(
     Raises
     ------
     DesignError : lint found errors that the protocol does not allow. DefinitionError : no activation in the programme,
-    no such outcome, an adjustment that models the outcome where effects other than by the offer are asked for. DataError : nobody activates. ParameterError : too few replicates, ages that do not rise.
+    no such outcome, an adjustment that models the outcome where effects other than by the offer are asked for.
+    DataError : nobody activates. ParameterError : too few replicates, ages that do not rise.
 
     Examples
     --------
