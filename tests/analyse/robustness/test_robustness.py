@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -411,6 +412,32 @@ def test_the_exposed_without_a_match_are_bounded(source: Any) -> None:
     high = (1 - share) * frame["low"].iloc[0] + share * y[alone].mean()
     assert frame["high"].iloc[1] == pytest.approx(high) and frame["low"].iloc[1] < frame["low"].iloc[0]
     assert f"{alone.sum():,} of {made.data.exposed.sum():,}" in table.sentence
+    few = missing.unmatched(_with_least(made, int(alone.sum()) + 1))
+    assert few is not None and few.is_absent and str(alone.sum()) not in few.sentence.split()
+
+
+def _with_least(setting: Setting, least: int) -> Setting:
+    """The same rows where counts below `least` are not shown."""
+    study = copy.copy(setting.study)
+    study.protocol = setting.protocol.with_(min_cell=least)
+    return dataclasses.replace(setting, study=study)
+
+
+def test_small_numbers_of_what_is_missing_cannot_be_read_or_taken_away(setting: Setting) -> None:
+    """Neither as a share of all, nor as what two sizes in one table differ by, nor from the width of bounds."""
+    hole, arm = setting.data.baseline["race"].isna().to_numpy(), setting.data.exposed
+    lacking = int((hole & arm).sum())
+    assert 0 < lacking < int((hole & ~arm).sum())
+    few = _with_least(setting, lacking + 1)
+    rows = missing.covariate_rows(few, 2)
+    assert rows[2]["n_exposed"] is None and rows[2]["n_comparator"] == int((~hole & ~arm).sum())
+    assert "differs from all by fewer than" in rows[2]["note"] and rows[2]["estimate"] is not None
+    assert f"Race {hole.mean():.1%}" in missing.missing_covariates(few, rows).notes[0]
+    none = _with_least(setting, int(hole.sum()) + 1)
+    assert "Race fewer than" in missing.missing_covariates(none, missing.covariate_rows(none, 2)).notes[0]
+    left = missing._missing_counts(missing.lost(setting), setting, setting.adjusted.weights)
+    bounds, made = missing.outcome_bounds(_with_least(setting, left["left_exposed"] + 1))
+    assert bounds.is_absent and made == []
 
 
 # --- other kinds of outcomes ----------------------------------------------------------------------
@@ -454,4 +481,4 @@ def test_small_counts_are_hidden(tried: Robustness, source: Any) -> None:
     kept = co.robustness(plain.with_(negative_controls=()), source, imputations=2, draws=200)
     small = tried.missing_outcomes.frame["left_exposed"].iloc[0]
     assert 0 < small < 60
-    assert kept.missing_outcomes.frame["left_exposed"].isna().all() and f"{small}/" not in str(kept.missing_outcomes)
+    assert kept.missing_outcomes.is_absent and f"{small}/" not in str(kept.missing_outcomes)
