@@ -167,7 +167,7 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
     from clinops.stats.bounds import missing_outcome_bounds
 
     title = "What if those who left had fared differently?"
-    gone, y, adjusted = lost(setting), setting.data.column(setting.outcome), setting.adjusted
+    gone, y, adjusted = lost(setting), setting.data.column(setting.outcome), setting.weighted
     weights = adjusted.weights
     if not (gone & (weights > 0)).any():
         return absent("missing_outcomes", title, "everybody was followed to the end of the window or to death."), []
@@ -185,7 +185,9 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
         assert setting.outcome.window is not None
         cap = float(setting.outcome.window.length or cap)
     least, most = y * per, np.where(gone, np.maximum(y, cap), y) * per
-    found = missing_outcome_bounds(least, most, setting.data.exposed, weights, level=LEVEL)
+    found = missing_outcome_bounds(
+        least, most, setting.data.exposed, weights, cluster=adjusted.cluster, level=LEVEL
+    )  # fmt: skip
     lines: list[dict[str, Any]] = [
         {"assumption": "Nothing more would have happened to anybody", **_two_arms(least, setting, weights)},
         {"assumption": "Anything between the least and the most", "estimate": None, "conf_low": found.low,
@@ -295,7 +297,7 @@ def _outcome_sentence(setting: Setting, frame: pd.DataFrame, found: Any, unit: s
 
 
 def _bound_row(setting: Setting, unit: str, line: dict[str, Any]) -> Row:
-    adjusted, low, high = setting.adjusted, number(line["conf_low"]), number(line["conf_high"])
+    adjusted, low, high = setting.weighted, number(line["conf_low"]), number(line["conf_high"])
     estimate = line["estimate"]
     scale = "risk difference" if setting.outcome.measure in ("any", "time to") else "mean difference"
     return setting.named({

@@ -61,6 +61,12 @@ class Setting:
         return made
 
     @property
+    def weighted(self) -> Adjusted:
+        """The main adjustment, or weights of its estimand where it models the outcome and so has none."""
+        made: Adjusted = self.study.weighted
+        return made
+
+    @property
     def names(self) -> tuple[str, str]:
         """Of the arms."""
         return self.protocol.exposed.name, self.protocol.comparator.name

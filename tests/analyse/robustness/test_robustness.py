@@ -106,6 +106,14 @@ def test_adjustments_of_the_grid_that_name_covariates_do_not_stop_the_past(sourc
         pd.testing.assert_frame_equal(getattr(other, name).frame, getattr(tried, name).frame)
 
 
+def test_where_the_outcome_is_modelled_weights_of_its_estimand_stand_in(source: Any, tried: Robustness) -> None:
+    """A model of the outcome has no weights; rows as they are would be called adjusted."""
+    other = co.robustness(co.protocol.read(PROTOCOL).with_(adjust=co.standardise(), min_cell=1), source, draws=2000)
+    for name in ("capture", "misclassification", "missing_outcomes"):
+        pd.testing.assert_frame_equal(getattr(other, name).frame, getattr(tried, name).frame)
+    assert "Adjusted: ATT weighting." in other.capture.notes
+
+
 # --- confounding ----------------------------------------------------------------------------------
 
 
