@@ -170,6 +170,13 @@ def test_the_unit_of_assignment_reaches_every_error(programme: tuple[World, Any]
     assert len(np.unique(people.cluster)) < len(people) / 10
 
 
+def test_a_risk_of_few_events_is_not_said(observed: Uptake) -> None:
+    """Persons under a strategy are printed, so their risk would be the number of events."""
+    found = next(one for one in observed._compared["clone-censor"] if one.is_risk)
+    assert any(0 < n < 11 for n in found.found.events)
+    assert "is not said" in observed.strategies.sentence and "per 1,000" not in observed.strategies.sentence
+
+
 def test_without_a_random_offer_there_is_the_effect_in_the_treated(observed: Uptake) -> None:
     assert "Not shown" in observed.intention_to_treat.sentence
     for name in ("complier", "compliance", "assumptions", "check_first_stage"):

@@ -50,7 +50,8 @@ def _sized(setting: Setting, row: Row, whole: np.ndarray) -> Row:
     least, said = setting.protocol.min_cell, False
     for arm, name in ((setting.data.exposed, "exposed"), (~setting.data.exposed, "comparator")):
         if 0 < int((arm & ~whole).sum()) < least:
-            row, said = row | dict.fromkeys(f"{size}_{name}" for size in ("n", "events", "person_days")), True
+            gone = ["n", "person_days", *(["events"] if (row.get(f"events_{name}") or 0) >= least else [])]
+            row, said = row | dict.fromkeys(f"{size}_{name}" for size in gone), True
     why = f"an arm's size is not shown: it differs from all by fewer than {least}"
     return row | {"note": "; ".join(part for part in (row.get("note"), why) if part)} if said else row
 
@@ -171,6 +172,8 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
     weights = adjusted.weights
     if not (gone & (weights > 0)).any():
         return absent("missing_outcomes", title, "everybody was followed to the end of the window or to death."), []
+    if few := setting.few(setting.outcome):
+        return absent("missing_outcomes", title, few), []
     counts, least = _missing_counts(gone, setting, weights), setting.protocol.min_cell
     if any(0 < counts[f"left_{arm}"] < least for arm in ("exposed", "comparator")):
         return absent(
@@ -330,6 +333,8 @@ def unmatched(setting: Setting) -> Result | None:
     if few < setting.protocol.min_cell:
         why = f"fewer than {setting.protocol.min_cell} found no match, and bounds give away how many."
         return absent("unmatched", title, why)
+    if few_events := setting.few(setting.outcome):
+        return absent("unmatched", title, few_events)
     y = np.where(np.isfinite(data.column(setting.outcome)), data.column(setting.outcome), 0.0) * per
     matched = _two_arms(y, setting, adjusted.weights)
     alone = y[data.exposed & (adjusted.weights == 0)]

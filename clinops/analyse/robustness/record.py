@@ -55,6 +55,8 @@ def misclassification(
     measure = chosen_event(setting, name)
     if measure is None:
         return absent("misclassification", title, "the protocol has no outcome that counts events.")
+    if few := setting.few(measure):
+        return absent("misclassification", title, few)
     risks, covariance, counts = _risks(setting, measure)
     if not np.isfinite(risks).all():
         return absent("misclassification", title, f"the risk of {measure.name} could not be estimated.")
@@ -288,7 +290,7 @@ def end_of_observation(setting: Setting, found: list[Row]) -> Result:
         "forest", forest_data(frame, "level"),
         {"scale": "linear", "null": 0.0, "xlabel": f"Difference, {unit} (95% CI)", "exposed": setting.names[0],
          "comparator": setting.names[1]},
-        counts=COUNTS, of=dict.fromkeys(("estimate", "low", "high"), COUNTS),
+        counts=setting.of, of=dict.fromkeys(("estimate", "low", "high"), setting.of),
     )  # fmt: skip
     note = (
         "Ending observation after the last contact looks into the future: whoever comes back stays. It is offered "

@@ -252,8 +252,9 @@ class Uptake(Readable, Analysis):
             title = "Risk by day under both strategies"
             return self._show("strategies", lambda: look.nothing("strategies", title, NOT_ASKED))
         return self._show(
-            "strategies", lambda: strategy_exhibits.curves(found, "weights for those who deviate")
-        )  # fmt: skip
+            "strategies",
+            lambda: strategy_exhibits.curves(found, "weights for those who deviate", self.study.protocol.min_cell),
+        )
 
     @property
     def clone_censor(self) -> Result:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -422,6 +423,23 @@ def test_the_exposed_without_a_match_are_bounded(source: Any) -> None:
     assert f"{alone.sum():,} of {made.data.exposed.sum():,}" in table.sentence
     few = missing.unmatched(_with_least(made, int(alone.sum()) + 1))
     assert few is not None and few.is_absent and str(alone.sum()) not in few.sentence.split()
+
+
+def test_a_rare_outcome_is_not_given_away_by_what_is_made_of_it(source: Any) -> None:
+    """Three deaths of 249 are 12.0 per 1,000: an unweighted arm's risk, a median or a bound would say so."""
+    p = co.protocol.read(PROTOCOL)
+    death = next(m for m in p.outcomes if m.name == "Death")
+    dead = co.any_of(death.events, co.days(1, 365), name="Dead", role="primary")
+    rare = co.robustness(p.with_(outcomes=(dead,), negative_controls=()), source, imputations=2, draws=200)
+    happened = rare.study.data.column(rare.study.protocol.outcomes[0])
+    assert 0 < happened[rare.study.data.exposed].sum() < 11
+    for name in ("tipping", "misclassification", "missing_outcomes"):
+        assert "fewer than 11 persons of an arm had Dead" in getattr(rare, name).sentence
+    for name in ("curve", "end_of_observation", "missing_covariates"):
+        shown = getattr(rare, name)
+        assert shown.frame["estimate"].isna().all() and not re.search(r"\d\.\d", shown.sentence)
+        if shown.figure is not None:
+            assert shown.figure.data["estimate"].isna().all()
 
 
 def _with_least(setting: Setting, least: int) -> Setting:
