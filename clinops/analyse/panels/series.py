@@ -71,8 +71,8 @@ class Interrupted:
         """Whether a part of a series (before, phase-in, after) has so few persons or events that nothing made of the
         parts may be said: a line through few events gives their number away."""
         edges = (0, self.at, self.at + self.plan.phase_in, len(self.plan.periods))
-        for one in (self.ours, self.control):
-            for low, high in pairwise(edges) if one is not None else ():
+        for one in (self.ours, self.control or self.ours):
+            for low, high in pairwise(edges):
                 counts = [*one.persons[low:high], *([one.total[low:high].sum()] if self.counted else [])]
                 if any(0 < count < self.plan.min_cell for count in counts):
                     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,8 @@ def _unsaid(check: Check, min_cell: int) -> Check:
     names = ("value", "low", "high")
     frame = check.frame.copy()
     frame[list(names)] = np.nan
-    return check.with_(
+    return replace(
+        check,
         frame=frame, hidden=tuple((row, name, HIDDEN) for row in range(len(frame)) for name in names),
         sentence=f"Not judged: {FEW_SAID.format(min_cell)[0].lower()}{FEW_SAID[1:].format(min_cell)}", observed=None,
         passed=None,

@@ -174,10 +174,10 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
         return absent("missing_outcomes", title, "everybody was followed to the end of the window or to death."), []
     if few := setting.few(setting.outcome):
         return absent("missing_outcomes", title, few), []
-    counts, least = _missing_counts(gone, setting, weights), setting.protocol.min_cell
-    if any(0 < counts[f"left_{arm}"] < least for arm in ("exposed", "comparator")):
+    counts, shown = _missing_counts(gone, setting, weights), setting.protocol.min_cell
+    if any(0 < counts[f"left_{arm}"] < shown for arm in ("exposed", "comparator")):
         return absent(
-            "missing_outcomes", title, f"fewer than {least} of an arm left, and bounds give away how many."
+            "missing_outcomes", title, f"fewer than {shown} of an arm left, and bounds give away how many."
         ), []
     binary = setting.outcome.measure in ("any", "time to")
     per, unit = setting.person
