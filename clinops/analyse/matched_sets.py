@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from clinops.stats.subclasses import Subclasses
 
 Ints = NDArray[np.int64]
+APART = ("optimal", "mahalanobis", "full")
+"""Ways of matching by a distance that do not look whose rows they pair; a person is nearest to themselves."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,14 @@ def matched_sets(data: Dataset, how: Adjustment, fit: PropensityFit, design: Des
 
     Raises
     ------
-    DataError : a covariate by name that these records cannot give.
+    DataError : a covariate by name that these records cannot give; pairs or full sets by a way that would match a
+        person of several rows with themselves.
     """
+    if how.how in APART and _persons(data) is not None:
+        raise DataError(
+            f"People stand in several rows, and {how.how} matching may pair one with themselves or take one twice. Use "
+            "how='nearest', which keeps a person's rows apart, or weights, or let each person enter once."
+        )
     return _WAYS[how.how](data, how, fit, design, seed)
 
 

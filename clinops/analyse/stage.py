@@ -68,7 +68,8 @@ class DesignStage(Analysis):
     def _cohorts(self) -> tuple[Cohort, Cohort]:
         from clinops.build.cohorts import build
 
-        return build(self.protocol.exposed, self.source), build(self.protocol.comparator, self.source)
+        exposed = build(self.protocol.exposed, self.source)
+        return exposed, build(self.protocol.comparator, self.source, exposed)
 
     @cached_property
     def baseline(self) -> Baseline:

@@ -123,7 +123,8 @@ def read(path: str | Path) -> Register:
         return Register(())
     entries: list[Entry] = []
     previous = START
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    # Only "\n" ends an entry: a reason or a title may hold other characters that end lines of text.
+    for number, line in enumerate(file.read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
         entry = _parsed(line, file, number)
         if entry.previous != previous or entry.line != line:
             raise DefinitionError(

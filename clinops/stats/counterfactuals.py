@@ -139,9 +139,10 @@ def _parts(fit: SegmentedFit, seen: Floats, bare: Floats, shift: Floats, sums: F
     top, bottom = np.where(sound, with_it, np.nan), np.where(sound, without, np.nan)
     far = size * _errors(fit, by_with / top[:, None] - by_without / bottom[:, None])
     ratio = top / bottom
+    with np.errstate(over="ignore"):  # hardly an event: the upper limit is beyond every number
+        ends = ratio * np.exp(-far), ratio * np.exp(far)
     return _Parts(
-        with_it, without, low, high, effect, error, effect - size * error, effect + size * error, ratio,
-        ratio * np.exp(-far), ratio * np.exp(far),
+        with_it, without, low, high, effect, error, effect - size * error, effect + size * error, ratio, *ends
     )  # fmt: skip
 
 

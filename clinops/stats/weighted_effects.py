@@ -480,13 +480,15 @@ def _effect(
     low, high = point - size * error, point + size * error
     p = 2 * NormalDist().cdf(-abs(point / error)) if np.isfinite(error) else float("nan")
     back = float if scale == "difference" else np.exp
+    with np.errstate(over="ignore"):  # hardly an event: the upper limit is beyond every number
+        low, high = float(back(low)), float(back(high))
     return Effect(
         value_exposed=float(arms.value[0, j]),
         value_comparator=float(arms.value[1, j]),
         estimate=float(back(point)),
         std_error=error,
-        conf_low=float(back(low)),
-        conf_high=float(back(high)),
+        conf_low=low,
+        conf_high=high,
         conf_level=conf_level,
         p_value=p,
         scale=scale,

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import clinops as co
+from clinops.analyse.adjust import adjust
+from clinops.analyse.dataset import Dataset
 from clinops.analyse.effects import effects
 from clinops.define.protocol import Protocol
+from clinops.errors import DataError
 from clinops.study import Study
 from tests.conftest import tiny
 from tests.spec.support import bled, bleed, drug, took
@@ -62,6 +66,24 @@ def test_candidates_are_at_risk_on_days_of_entry_only(study: Study) -> None:
     both = frame[~arm & frame["person_id"].isin(entered.index)]
     assert len(both) > 20  # controls before they become cases
     assert (both["index_date"].to_numpy() < entered[both["person_id"]].to_numpy()).all()
+
+
+@pytest.mark.parametrize("how", ["optimal", "mahalanobis", "full"])
+def test_ways_that_would_pair_people_with_themselves_are_refused(how: str) -> None:
+    """Ten people who wait and then enrol: each is nearest to themselves, and such a pair compares nobody."""
+    ages = np.tile(np.linspace(50, 80, 10), 2) + np.repeat([0.0, 0.1], 10)
+    frame = pd.DataFrame({
+        "person_id": np.tile(np.arange(10), 2), "arm": np.repeat([1, 0], 10).astype("int8"),
+        "index_date": pd.Timestamp("2020-01-01"), "care_site_id": pd.array([1] * 20, "Int64"), "age": ages,
+    })  # fmt: skip
+    covariates = (co.age_at_index(),)
+    with pytest.raises(DataError, match="pair one with themselves"):
+        adjust(Dataset(frame), covariates, co.match(how=how, caliper=None))
+    once = Dataset(frame.assign(person_id=np.arange(20)))
+    assert adjust(once, covariates, co.match(how=how, caliper=None)).sets is not None
+    sets = adjust(Dataset(frame), covariates, co.match(caliper=None)).sets
+    assert sets is not None and (sets >= 0).any()
+    assert not frame.assign(set=sets)[sets >= 0].duplicated(["set", "person_id"]).any()
 
 
 def test_sets_share_the_month_and_hold_each_person_once(study: Study) -> None:

@@ -15,6 +15,7 @@ from clinops.analyse.stage import ORDER, DesignStage
 from clinops.errors import DataError, DesignError
 from clinops.stats.power import detectable_difference_means
 from clinops.worlds import World, world
+from tests.analyse.test_comparators import IN_THE_MONTH, MONTH, risk_set, waiting
 from tests.truth.support import the_protocol
 
 LATER = {"visit_occurrence": "visit_start_date", "drug_exposure": "drug_exposure_start_date", "death": "death_date"}
@@ -64,6 +65,14 @@ def test_it_equals_the_design_of_a_study(stage: DesignStage) -> None:
     study = the_protocol().on(stage.source)
     for name in ("attrition", "balance", "love", "overlap"):
         pd.testing.assert_frame_equal(getattr(stage, name).frame, getattr(study, name).frame)
+
+
+def test_people_who_wait_are_those_of_the_study(stage: DesignStage) -> None:
+    """Their days are those on which the exposed cohort is entered, after its steps, in both stages."""
+    plan = waiting(risk_set, IN_THE_MONTH, covariates=MONTH).vary(age_from=75)  # some offers are no entry
+    mine, study = DesignStage(plan, stage.source), plan.on(stage.source)
+    pd.testing.assert_frame_equal(mine.attrition.frame, study.attrition.frame)
+    pd.testing.assert_frame_equal(mine.baseline.frame, study.baseline.frame)
 
 
 def test_its_data_hold_no_outcome(stage: DesignStage) -> None:

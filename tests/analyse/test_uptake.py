@@ -14,6 +14,7 @@ import pytest
 
 import clinops as co
 from clinops.analyse.uptake.facade import Uptake
+from clinops.analyse.uptake.people import course
 from clinops.define.protocol import Protocol
 from clinops.errors import DataError, DefinitionError, DesignError, ParameterError
 from clinops.results.result import Check
@@ -131,6 +132,49 @@ def test_covariates_in_both_stages(drawn: Uptake) -> None:
     assert late["measure"] == "Total cost"
     assert late["estimate"] == pytest.approx(fit.estimate) and late["std_error"] == pytest.approx(fit.std_error)
     assert "both stages" in late["adjustment"]
+
+
+def test_a_model_of_the_outcome_is_refused_where_persons_are_weighted(programme: tuple[World, Any]) -> None:
+    """It has no weights: compliers and strategies would stand unadjusted under its name."""
+    for effect in ("complier", "landmark", "per-protocol", "clone-censor"):
+        plan = random_protocol(adjust=co.standardise(), uptake=co.uptake_plan(effect))
+        with pytest.raises(DefinitionError, match="standardisation, ATT has no weights"):
+            co.uptake(plan, programme[1])
+    cost, death = (m for m in the_protocol().outcomes if m.name in ("Total cost", "Death"))
+    lean = the_protocol().with_(
+        adjust=co.standardise(),
+        outcomes=(cost, replace(death, role="secondary")),
+        covariates=the_protocol().covariates[:1],
+    )
+    found = co.uptake(lean, programme[1], co.uptake_plan("treated"))
+    assert row(found, "treated", "Total cost", scale="mean difference")["adjustment"] == "standardisation, ATT"
+    # There is no curve of a modelled outcome, so the rate of deaths stands in its place.
+    assert np.isfinite(row(found, "treated", "Death", scale="rate difference")["estimate"])
+
+
+def test_the_unit_of_assignment_reaches_every_error(programme: tuple[World, Any]) -> None:
+    """Offers by clinic: errors from the landmark on and of strategies are by clinic too (CR1 written out)."""
+    plan = co.uptake_plan(("landmark", "per-protocol"))
+    found = co.uptake(the_protocol().with_(cluster="care site"), programme[1], plan, replicates=2)
+    people, late = found.people, row(found, "landmark", "Total cost", adjustment="crude")
+    one = course(people, found.study.protocol.primary)
+    at = np.flatnonzero(one.exit > 30)
+    begun, spent = people.activation[at] <= 30, one.amounts(people, (30, one.horizon))[at, 0]
+    sites = found.study.data.baseline["care_site_id"].to_numpy()[at].astype(int)
+    pull = np.where(
+        begun, (spent - spent[begun].mean()) / begun.sum(), -(spent - spent[~begun].mean()) / (~begun).sum()
+    )
+    sums, (n, g) = np.bincount(sites, pull), (len(at), len(np.unique(sites)))
+    assert late["std_error"] == pytest.approx(np.sqrt(g / (g - 1) * (n - 1) / (n - 2) * (sums**2).sum()), rel=0.01)
+    assert f"({g} clusters)" in late["se_kind"]
+    assert len(np.unique(people.cluster)) < len(people) / 10
+
+
+def test_a_risk_of_few_events_is_not_said(observed: Uptake) -> None:
+    """Persons under a strategy are printed, so their risk would be the number of events."""
+    found = next(one for one in observed._compared["clone-censor"] if one.is_risk)
+    assert any(0 < n < 11 for n in found.found.events)
+    assert "is not said" in observed.strategies.sentence and "per 1,000" not in observed.strategies.sentence
 
 
 def test_without_a_random_offer_there_is_the_effect_in_the_treated(observed: Uptake) -> None:

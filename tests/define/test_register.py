@@ -42,6 +42,16 @@ def test_the_same_plan_is_locked_once(file: Path) -> None:
     assert lock(file, protocol()) == first and kinds(file) == ["lock"]
 
 
+def test_a_reason_with_any_kind_of_line_break_is_one_line(file: Path) -> None:
+    lock(file, protocol(question="Does it work?\u2028And for whom?"))
+    reason = "the committee\u2028asked\x85for it\nat once\x1e"
+    lock(file, protocol(follow_up=SHORTER), reason=reason)
+    assert [entry.reason for entry in co.register(file).entries] == ["", reason.strip()]
+    file.write_bytes(file.read_bytes() + b"\n")
+    with pytest.raises(DefinitionError, match="Line 3"):
+        co.register(file)
+
+
 def test_each_line_carries_the_digest_of_the_one_before(file: Path) -> None:
     lock(file, protocol())
     note_outcomes(file, protocol(), "records")

@@ -10,6 +10,7 @@ import pytest
 
 from clinops.errors import DataError, ParameterError
 from clinops.stats.bounds import interval_of_bounds, missing_outcome_bounds, unmatched_bounds
+from clinops.stats.weighted_effects import weighted_effect
 from tests.support import assert_close, oracle
 
 
@@ -26,6 +27,23 @@ def test_the_interval_at_its_ends() -> None:
     assert all(map(math.isnan, interval_of_bounds(0, math.nan, 1, 1)))
     with pytest.raises(DataError, match="they rise"):
         interval_of_bounds(1, 0.1, 0, 0.1)
+
+
+def test_clusters_reach_the_error_of_both_ends() -> None:
+    rng = np.random.default_rng(4)
+    site = np.repeat(np.arange(12), 20)
+    arm, w = site % 2, rng.uniform(0.2, 3, 240) * (rng.random(240) < 0.9)
+    y = rng.normal(size=240) + rng.normal(0, 2, 12)[site]
+    alike = missing_outcome_bounds(y, y, arm, w, cluster=site)
+    known = weighted_effect(y, arm.astype(bool), w, cluster=site)
+    assert alike.low == alike.high == pytest.approx(known.estimate)
+    assert alike.low_error == alike.high_error == pytest.approx(known.std_error)
+    assert alike.low_error > 1.5 * missing_outcome_bounds(y, y, arm, w).low_error
+    assert (alike.conf_low, alike.conf_high) == pytest.approx((known.conf_low, known.conf_high))
+    one = missing_outcome_bounds(y, y, arm, w, cluster=np.zeros(240))
+    assert math.isnan(one.low_error) and math.isnan(one.conf_low) and one.low == alike.low
+    with pytest.raises(DataError, match="one id a row"):
+        missing_outcome_bounds(y, y, arm, w, cluster=site[1:])
 
 
 def test_the_bounds_hold_every_completion_and_are_reached() -> None:

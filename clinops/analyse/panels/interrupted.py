@@ -114,6 +114,9 @@ class InterruptedSeries(Readable, Analysis):
             "n_exposed": round(float(self.found.ours.persons[after:].mean())),
             "person_days_exposed": float(self.found.ours.days[after:].sum()),
         }  # fmt: skip
+        if self.found.few:
+            found |= dict.fromkeys(("estimate", "std_error", "conf_low", "conf_high", "p_value"))
+            found["note"] = series_exhibits.FEW_SAID.format(plan.min_cell)
         if self.found.counted:
             found["events_exposed"] = round(float(self.found.ours.total[after:].sum()))
         return {name: value for name, value in found.items() if value != ""}

@@ -14,6 +14,7 @@ from clinops.analyse.panels.lines import (
     MAIN,
     MOST_PERIODS,
     OTHER,
+    STACKED,
     lines,
     main_line,
     sizes,
@@ -245,8 +246,7 @@ def effects(rolled: Rolled, min_cell: int) -> Result:
             cells = cells[cells["cohort"] == named[line.label]]
         elif line.part == CALENDAR:
             cells = cells[cells["period"] == plan.names.index(line.period)]
-        size = sizes(rolled, cells)
-        if any(0 < size.get(name, 0) < min_cell for name in ("n_exposed", "events_exposed")):
+        if rest_on_few(rolled, cells, min_cell):
             hidden += [(i, column, HIDDEN) for column in ("estimate", "low", "high", "p", "p_permuted")]
     for row, column, _ in hidden:
         frame.loc[row, column] = np.nan
@@ -259,8 +259,14 @@ def effects(rolled: Rolled, min_cell: int) -> Result:
     )  # fmt: skip
     return Result(
         "rollout_effects", "Effect of the programme", frame, columns, tuple(_effect_notes(rolled, every)),
-        sentence(rolled), group_by="part", hidden=tuple(hidden), label_column="label",
+        sentence(rolled, min_cell), group_by="part", hidden=tuple(hidden), label_column="label",
     )  # fmt: skip
+
+
+def rest_on_few(rolled: Rolled, cells: pd.DataFrame, min_cell: int) -> bool:
+    """Whether some cells hold so few persons or events that nothing made of them is shown."""
+    size = sizes(rolled, cells)
+    return any(0 < size.get(name, 0) < min_cell for name in ("n_exposed", "events_exposed"))
 
 
 def _effect_notes(rolled: Rolled, every: tuple[Any, ...]) -> list[str]:
@@ -288,18 +294,21 @@ def counterfactual(rolled: Rolled) -> tuple[float, float]:
     return seen, seen - main_line(rolled).estimate
 
 
-def sentence(rolled: Rolled) -> str:
+def sentence(rolled: Rolled, min_cell: int) -> str:
     """The main estimate in words, beside what would have been."""
     plan, main = rolled.plan, main_line(rolled)
     if not np.isfinite(main.estimate):
         return "The effect could not be estimated."
+    if rest_on_few(rolled, rolled.treated, min_cell):
+        return f"The effect rests on fewer than {min_cell} persons or events under the programme and is not shown."
     seen, without = counterfactual(rolled)
     times = 100.0 if plan.per == PERSON else 1.0
     unit = rolled.currency or ("percentage points" if plan.per == PERSON else "")
     places = 2 if max(abs(seen), abs(without)) * times < 100 else 0
     effect, low, high = (words.number(v * times, places) for v in (main.estimate, main.low, main.high))
     said = f"{plan.rate}: {effect}{f' {unit}' if unit else ''} (95% CI {low} to {high}) under the programme"
-    if not without > 0:
+    # The stacked regression is of the first periods alone: those of all the others do not stand beside it.
+    if not without > 0 or main.method == STACKED:
         return f"{said}."
     one, other = (words.number(v * times, places) for v in (seen, without))
     share = abs(seen / without - 1)

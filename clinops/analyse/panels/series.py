@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,18 @@ class Interrupted:
     def time(self) -> Floats:
         """(p,) places of the periods."""
         return np.arange(len(self.plan.periods), dtype=float)
+
+    @cached_property
+    def few(self) -> bool:
+        """Whether a part of a series (before, phase-in, after) has so few persons or events that nothing made of the
+        parts may be said: a line through few events gives their number away."""
+        edges = (0, self.at, self.at + self.plan.phase_in, len(self.plan.periods))
+        for one in (self.ours, self.control or self.ours):
+            for low, high in pairwise(edges):
+                counts = [*one.persons[low:high], *([one.total[low:high].sum()] if self.counted else [])]
+                if any(0 < count < self.plan.min_cell for count in counts):
+                    return True
+        return False
 
     @property
     def counted(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from clinops.analyse import words
 from clinops.analyse.panels.rollout_checks import ALPHA, design_check
 from clinops.analyse.panels.rollout_exhibits import p_text
 from clinops.analyse.panels.series import Interrupted
-from clinops.analyse.panels.series_exhibits import format_of
+from clinops.analyse.panels.series_exhibits import FEW_SAID, format_of
 from clinops.errors import DataError
 from clinops.results.result import Check, Column
+from clinops.results.suppress import HIDDEN
 from clinops.stats.counterfactuals import counterfactual
 from clinops.stats.interrupted import FEW, SegmentedFit
 
@@ -159,7 +161,20 @@ def who_is_there(found: Interrupted) -> Check:
 
 def checks(found: Interrupted) -> tuple[Check, ...]:
     """Every check, in the order of the report."""
-    return (
-        design_check(found.findings), left_in_time(found), other_date(found), control_check(found), phase_in(found),
-        who_is_there(found),
+    changes = [other_date(found), control_check(found), phase_in(found)]
+    if found.few:
+        changes = [_unsaid(check, found.plan.min_cell) for check in changes]
+    return (design_check(found.findings), left_in_time(found), *changes, who_is_there(found))
+
+
+def _unsaid(check: Check, min_cell: int) -> Check:
+    """A check of changes that rest on small counts: not judged, and without its numbers."""
+    names = ("value", "low", "high")
+    frame = check.frame.copy()
+    frame[list(names)] = np.nan
+    return replace(
+        check,
+        frame=frame, hidden=tuple((row, name, HIDDEN) for row in range(len(frame)) for name in names),
+        sentence=f"Not judged: {FEW_SAID.format(min_cell)[0].lower()}{FEW_SAID[1:].format(min_cell)}", observed=None,
+        passed=None,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from clinops.analyse.panels.rollout_exhibits import methods_table, shared_method
 from clinops.analyse.panels.series import PAIRS, Interrupted, Series
 from clinops.define.panel import PERSON
 from clinops.results.result import Column, Figure, Result
+from clinops.results.suppress import HIDDEN
 from clinops.stats.counterfactuals import counterfactual
 from clinops.stats.interrupted import SegmentedFit
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 OBSERVED, FITTED, WITHOUT = "observed", "fitted", "counterfactual"
 MAIN, OTHER, RATIOS = "Main", "Other errors and models", "As ratios (quasi-Poisson)"
+FEW_SAID = "A part of the series has fewer than {} persons or events, so nothing made of it is shown."
 LINEAR = "Linear, AR(1) errors by REML"
 
 
@@ -29,17 +31,7 @@ def figure(found: Interrupted) -> Result:
 
     plan, fit = found.plan, found.drawn
     rows = [row for one in (found.ours, found.control) if one is not None for row in _points(found, one)]
-    mine = fit.design.treated
-    rows += [
-        {"arm": found.ours.name, "kind": FITTED, "period": plan.names[int(t)], "value": value}
-        for t, value in zip(fit.design.time[mine], fit.fitted[mine], strict=True)
-    ]
-    without = counterfactual(fit)
-    rows += [
-        {"arm": found.ours.name, "kind": WITHOUT, "period": plan.names[int(t)], "value": v, "low": low, "high": high}
-        for t, v, low, high in zip(without.time, without.counterfactual, without.counterfactual_low,
-                                   without.counterfactual_high, strict=True)
-    ]  # fmt: skip
+    rows += [] if found.few else _lines(found, fit)
     frame = pd.DataFrame(rows)
     size = size_name(plan)
     for name in (size, *(("events",) if found.counted else ())):
@@ -68,6 +60,20 @@ def figure(found: Interrupted) -> Result:
         figure=Figure("interrupted", frame, options, behind, {"value": behind, "low": (), "high": ()}),
         alt=f"Points by {plan.every}, the fitted line, and dashed with a band what it would have been. {said}",
     )  # fmt: skip
+
+
+def _lines(found: Interrupted, fit: SegmentedFit) -> list[dict[str, Any]]:
+    """What was fitted, and what would have been."""
+    plan, mine, without = found.plan, fit.design.treated, counterfactual(fit)
+    rows = [
+        {"arm": found.ours.name, "kind": FITTED, "period": plan.names[int(t)], "value": value}
+        for t, value in zip(fit.design.time[mine], fit.fitted[mine], strict=True)
+    ]
+    return rows + [
+        {"arm": found.ours.name, "kind": WITHOUT, "period": plan.names[int(t)], "value": v, "low": low, "high": high}
+        for t, v, low, high in zip(without.time, without.counterfactual, without.counterfactual_low,
+                                   without.counterfactual_high, strict=True)
+    ]  # fmt: skip
 
 
 def _points(found: Interrupted, one: Series) -> list[dict[str, Any]]:
@@ -197,13 +203,18 @@ def effects(found: Interrupted) -> Result:
     notes += [f"Control: {found.control.name}." if found.control is not None else "No control series."]
     said = [f"{one.rstrip('.')}." for note in frame["note"] for one in note.split(". ") if one and "row(s)" not in one]
     notes += list(dict.fromkeys(said))
-    shown = frame[["head", "label", "estimate", "low", "high", "p", "format"]]
+    shown = frame[["head", "label", "estimate", "low", "high", "p", "format"]].copy()
+    numbers = ["estimate", "low", "high", "p"] if found.few else []
+    shown[numbers] = np.nan
+    hidden = tuple((row, name, HIDDEN) for row in range(len(shown)) for name in numbers)
     return Result("interrupted_effects", "Change at the start of the programme", shown, columns, tuple(notes),
-                  sentence(found), group_by="head", label_column="label")  # fmt: skip
+                  sentence(found), group_by="head", label_column="label", hidden=hidden)  # fmt: skip
 
 
 def sentence(found: Interrupted) -> str:
     """The main estimate in words, beside what would have been."""
+    if found.few:
+        return FEW_SAID.format(found.plan.min_cell)
     total, n = found.effect.total, found.effect.total.periods
     if not np.isfinite(total.effect):
         return "The change could not be estimated."

@@ -9,7 +9,7 @@ import numpy as np
 
 from clinops.analyse import words
 from clinops.analyse.effects import RELATIVE, Row
-from clinops.analyse.robustness.setting import COUNTS, Setting, number
+from clinops.analyse.robustness.setting import COUNTS, EVENTS, Setting, number
 from clinops.define.measures import EVENT_KINDS
 from clinops.results.result import Check, Column, Figure, Result, absent
 
@@ -52,6 +52,8 @@ def tipping(setting: Setting, main: Row) -> Result:
 
     estimate, low, high = (number(main[name]) for name in ("estimate", "conf_low", "conf_high"))
     title = f"How strong would a confounder that nobody measured have to be? {setting.outcome.name}"
+    if few := setting.few(setting.outcome):
+        return absent("tipping_point", title, few)
     if math.isnan(estimate):
         return absent("tipping_point", title, "the effect could not be estimated.")
     ratio = main["scale"].endswith("ratio")
@@ -226,18 +228,18 @@ def calibration(setting: Setting, controls: list[Row], outcomes: list[Row]) -> R
         (value,), (spread,) = log_estimates([row])
         found = calibrate(float(value), float(spread), fit)
         lines.append({
-            "measure": row["measure"], "scale": row["scale"], **{name: row[name] for name in COUNTS},
+            "measure": row["measure"], "scale": row["scale"], **{name: row.get(name) for name in (*COUNTS, *EVENTS)},
             "plain": row["estimate"], "plain_low": row["conf_low"], "plain_high": row["conf_high"],
             "plain_p": row["p_value"], "estimate": math.exp(found.estimate), "conf_low": math.exp(found.conf_low),
             "conf_high": math.exp(found.conf_high), "p_value": found.p_value,
         })  # fmt: skip
-    frame = pd.DataFrame(lines)
+    frame, rests = pd.DataFrame(lines), (*COUNTS, *EVENTS)
     columns = (
         Column("measure", "Outcome"), Column("scale", "Ratio of"),
-        Column("plain", "Ratio (95% CI)", "ratio", "", "As estimated", COUNTS, low="plain_low", high="plain_high"),
-        Column("plain_p", "P", "p", spanner="As estimated", of=COUNTS, missing="–"),
-        Column("estimate", "Ratio (95% CI)", "ratio", "", "Calibrated", COUNTS, low="conf_low", high="conf_high"),
-        Column("p_value", "P", "p", spanner="Calibrated", of=COUNTS, missing="–"),
+        Column("plain", "Ratio (95% CI)", "ratio", "", "As estimated", rests, low="plain_low", high="plain_high"),
+        Column("plain_p", "P", "p", spanner="As estimated", of=rests, missing="–"),
+        Column("estimate", "Ratio (95% CI)", "ratio", "", "Calibrated", rests, low="conf_low", high="conf_high"),
+        Column("p_value", "P", "p", spanner="Calibrated", of=rests, missing="–"),
     )  # fmt: skip
     note = (
         f"Systematic error of {usable} negative controls: mean {words.number(fit.mean, 2)}, SD {fit.sd:.2f} (log "

@@ -42,7 +42,18 @@ def covariate_rows(setting: Setting, m: int) -> list[Row]:
     whole = setting.data.baseline[[x.id for x in lacking]].notna().all(axis=1).to_numpy()
     alone = setting.again(setting.data.where(whole), setting.outcome, setting.protocol.adjust, setting.main,
                           analysis=ANALYSIS, level="Complete rows only")  # fmt: skip
-    return [main, _pooled(setting, main, m), alone]
+    return [main, _pooled(setting, main, m), _sized(setting, alone, whole)]
+
+
+def _sized(setting: Setting, row: Row, whole: np.ndarray) -> Row:
+    """The row of complete entries without the size of an arm that, next to that of all, would give few away."""
+    least, said = setting.protocol.min_cell, False
+    for arm, name in ((setting.data.exposed, "exposed"), (~setting.data.exposed, "comparator")):
+        if 0 < int((arm & ~whole).sum()) < least:
+            gone = ["n", "person_days", *(["events"] if (row.get(f"events_{name}") or 0) >= least else [])]
+            row, said = row | dict.fromkeys(f"{size}_{name}" for size in gone), True
+    why = f"an arm's size is not shown: it differs from all by fewer than {least}"
+    return row | {"note": "; ".join(part for part in (row.get("note"), why) if part)} if said else row
 
 
 def _pooled(setting: Setting, main: Row, m: int) -> Row:
@@ -113,8 +124,7 @@ def missing_covariates(setting: Setting, found: list[Row]) -> Result:
         return absent("missing_covariates", title, "no covariate of the protocol is missing on any entry.")
     frame, unit = pd.DataFrame(found), str(found[0]["unit"])
     base = setting.study.design.baseline
-    held = [(m.name, float(base[m.id].isna().mean())) for m in lacking]
-    listed = ", ".join(f"{name} {share:.1%}" for name, share in held)
+    listed = ", ".join(f"{m.name} {_share(base[m.id].isna(), setting.protocol.min_cell)}" for m in lacking)
     columns = (Column("level", "Missing covariates"), *setting.arm_columns(), setting.effect_column(setting.main, unit))
     low, high = (float(pd.to_numeric(frame["estimate"]).agg(end)) for end in ("min", "max"))
     said = (
@@ -129,6 +139,11 @@ def missing_covariates(setting: Setting, found: list[Row]) -> Result:
         *(f"{row['level']}: {row['note']}." for row in found if row.get("note")),
     )  # fmt: skip
     return Result("missing_covariates", title, frame, columns, notes, said)
+
+
+def _share(missing: pd.Series, least: int) -> str:
+    few = 0 < int(missing.sum()) < least
+    return f"fewer than {least}" if few else f"{missing.mean():.1%}"
 
 
 # --- outcomes -------------------------------------------------------------------------------------
@@ -153,10 +168,17 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
     from clinops.stats.bounds import missing_outcome_bounds
 
     title = "What if those who left had fared differently?"
-    gone, y, adjusted = lost(setting), setting.data.column(setting.outcome), setting.adjusted
+    gone, y, adjusted = lost(setting), setting.data.column(setting.outcome), setting.weighted
     weights = adjusted.weights
     if not (gone & (weights > 0)).any():
         return absent("missing_outcomes", title, "everybody was followed to the end of the window or to death."), []
+    if few := setting.few(setting.outcome):
+        return absent("missing_outcomes", title, few), []
+    counts, shown = _missing_counts(gone, setting, weights), setting.protocol.min_cell
+    if any(0 < counts[f"left_{arm}"] < shown for arm in ("exposed", "comparator")):
+        return absent(
+            "missing_outcomes", title, f"fewer than {shown} of an arm left, and bounds give away how many."
+        ), []
     binary = setting.outcome.measure in ("any", "time to")
     per, unit = setting.person
     y = np.where(np.isfinite(y), y, 0.0)
@@ -166,7 +188,9 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
         assert setting.outcome.window is not None
         cap = float(setting.outcome.window.length or cap)
     least, most = y * per, np.where(gone, np.maximum(y, cap), y) * per
-    found = missing_outcome_bounds(least, most, setting.data.exposed, weights, level=LEVEL)
+    found = missing_outcome_bounds(
+        least, most, setting.data.exposed, weights, cluster=adjusted.cluster, level=LEVEL
+    )  # fmt: skip
     lines: list[dict[str, Any]] = [
         {"assumption": "Nothing more would have happened to anybody", **_two_arms(least, setting, weights)},
         {"assumption": "Anything between the least and the most", "estimate": None, "conf_low": found.low,
@@ -175,7 +199,7 @@ def outcome_bounds(setting: Setting) -> tuple[Result, list[Row]]:
          "conf_high": found.conf_high, "bounds": f"{words.number(found.conf_low)} to {words.number(found.conf_high)}"},
     ]  # fmt: skip
     lines += _shifted(setting, y * per, gone, weights)
-    frame = pd.DataFrame(lines).assign(**_missing_counts(gone, setting, weights))
+    frame = pd.DataFrame(lines).assign(**counts)
     rows = [_bound_row(setting, unit, line) for line in lines]
     return Result("missing_outcomes", f"{title} {setting.outcome.name}", frame, _outcome_columns(setting, unit),
                   _outcome_notes(setting, cap * per, binary, unit),
@@ -276,7 +300,7 @@ def _outcome_sentence(setting: Setting, frame: pd.DataFrame, found: Any, unit: s
 
 
 def _bound_row(setting: Setting, unit: str, line: dict[str, Any]) -> Row:
-    adjusted, low, high = setting.adjusted, number(line["conf_low"]), number(line["conf_high"])
+    adjusted, low, high = setting.weighted, number(line["conf_low"]), number(line["conf_high"])
     estimate = line["estimate"]
     scale = "risk difference" if setting.outcome.measure in ("any", "time to") else "mean difference"
     return setting.named({
@@ -305,6 +329,12 @@ def unmatched(setting: Setting) -> Result | None:
         return None
     binary = setting.outcome.measure in ("any", "time to")
     per, unit = setting.person
+    title, few = "What of the exposed without a match?", int((data.exposed & (adjusted.weights == 0)).sum())
+    if few < setting.protocol.min_cell:
+        why = f"fewer than {setting.protocol.min_cell} found no match, and bounds give away how many."
+        return absent("unmatched", title, why)
+    if few_events := setting.few(setting.outcome):
+        return absent("unmatched", title, few_events)
     y = np.where(np.isfinite(data.column(setting.outcome)), data.column(setting.outcome), 0.0) * per
     matched = _two_arms(y, setting, adjusted.weights)
     alone = y[data.exposed & (adjusted.weights == 0)]
@@ -329,4 +359,4 @@ def unmatched(setting: Setting) -> Result | None:
         f"{words.number(found.low)} and {words.number(found.high)} {unit}."
     )
     note = f"Without the exposure the unmatched are taken to have had 0 to {words.number(cap)} {unit} on average."
-    return Result("unmatched", "What of the exposed without a match?", frame, columns, (note,), said)
+    return Result("unmatched", title, frame, columns, (note,), said)

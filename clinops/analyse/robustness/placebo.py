@@ -22,10 +22,10 @@ from clinops.analyse import words
 from clinops.analyse.adjust import adjust
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.effects import Row
-from clinops.analyse.robustness.setting import COUNTS, Setting, number
+from clinops.analyse.robustness.setting import Setting, number
 from clinops.define.cohorts import CohortDefinition
 from clinops.define.measures import PERSON_KINDS, Measure
-from clinops.define.protocol import Adjustment, Protocol
+from clinops.define.protocol import Adjustment, Protocol, Sensitivity
 from clinops.define.steps import Observed
 from clinops.define.windows import Window
 from clinops.errors import DataError
@@ -115,7 +115,7 @@ def _measured(setting: Setting, measure: Measure) -> np.ndarray:
     """A covariate on every entry, measured alone."""
     from clinops.build import rows
 
-    alone = setting.protocol.with_(covariates=(measure,), subgroups=(), adjust=_CRUDE)
+    alone = setting.protocol.with_(covariates=(measure,), subgroups=(), adjust=_CRUDE, sensitivity=Sensitivity())
     made = rows.baseline(alone, setting.study.exposed, setting.study.comparator)
     if measure.id not in made.frame:
         raise DataError(f"The records cannot give {measure.name!r}: {dict(made.missing_covariates)}")
@@ -213,7 +213,7 @@ def placebo_check(setting: Setting, found: Placebo) -> Check | Result:
     known = bool(np.isfinite(p))
     columns = (
         Column("how", "Adjustment"), *setting.arm_columns(), setting.effect_column(found.row["scale"], unit),
-        Column("p_value", "P", "p", of=COUNTS, missing="–"),
+        Column("p_value", "P", "p", of=setting.of, missing="–"),
     )  # fmt: skip
     estimate, low, high = (number(found.row[c]) for c in ("estimate", "conf_low", "conf_high"))
     said = f"{found.said}: {words.interval(estimate, low, high, unit)}."

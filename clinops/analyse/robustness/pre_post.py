@@ -23,7 +23,8 @@ from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.robustness.placebo import before_measure
 from clinops.analyse.robustness.setting import Setting, setting_of
 from clinops.define.base import choice
-from clinops.define.protocol import Adjustment, Protocol
+from clinops.define.measures import EVENT_KINDS
+from clinops.define.protocol import Adjustment, Protocol, Sensitivity
 from clinops.define.protocol import protocol as read_protocol
 from clinops.define.windows import Window
 from clinops.errors import DataError, DesignError
@@ -83,6 +84,9 @@ def change_of(setting: Setting) -> Change | str:
         return "a single measurement before is not a window of use; compare its change between the arms."
     window = Window(-measure.window.length, -1)
     one, zero = _arm_values(setting, setting.study.exposed, setting.study.comparator, window)
+    least = setting.protocol.min_cell
+    if setting.outcome.measure in EVENT_KINDS and any(0 < int((v > 0).sum()) < least for v in one[:2]):
+        return f"fewer than {least} of {setting.names[0]} had {measure.name} before or after, too few to be shown."
     if len(one[0]) < 2:
         return (
             f"fewer than two of {setting.names[0]} were observed for {-(window.start or 0)} days before the index date."
@@ -111,8 +115,9 @@ def _arm_values(setting: Setting, exposed: Any, comparator: Any, window: Window)
 
     past = before_measure(setting.outcome, window, f"{setting.outcome.name} before")
     alone = setting.protocol.with_(
-        covariates=(past,), outcomes=(setting.outcome,), negative_controls=(), subgroups=(), adjust=Adjustment("none")
-    )
+        covariates=(past,), outcomes=(setting.outcome,), negative_controls=(), subgroups=(), adjust=Adjustment("none"),
+        sensitivity=Sensitivity(),
+    )  # fmt: skip
     baseline = rows.baseline(alone, exposed, comparator)
     outcomes = rows.outcomes(alone, baseline).frame
     before = setting.person[0] * baseline.frame[past.id].to_numpy(dtype=float)

@@ -55,6 +55,8 @@ def misclassification(
     measure = chosen_event(setting, name)
     if measure is None:
         return absent("misclassification", title, "the protocol has no outcome that counts events.")
+    if few := setting.few(measure):
+        return absent("misclassification", title, few)
     risks, covariance, counts = _risks(setting, measure)
     if not np.isfinite(risks).all():
         return absent("misclassification", title, f"the risk of {measure.name} could not be estimated.")
@@ -80,7 +82,7 @@ def misclassification(
         })  # fmt: skip
     frame = pd.DataFrame(lines).assign(**counts)
     return Result("misclassification", f"{title} {measure.name}", frame, _misclassified_columns(setting),
-                  _misclassified_notes(measure, draws), _misclassified_sentence(frame, measure))  # fmt: skip
+                  _misclassified_notes(setting, measure, draws), _misclassified_sentence(frame, measure))  # fmt: skip
 
 
 def _risks(setting: Setting, measure: Measure) -> tuple[Floats, Floats, dict[str, int]]:
@@ -88,7 +90,7 @@ def _risks(setting: Setting, measure: Measure) -> tuple[Floats, Floats, dict[str
     from clinops.stats.glm import cluster_sums
     from clinops.stats.weighted_effects import weighted_values
 
-    data, adjusted = setting.data, setting.adjusted
+    data, adjusted = setting.data, setting.weighted
     happened = (data.column(measure) > 0).astype(float)
     arms = weighted_values(
         happened[:, None], data.exposed, adjusted.weights if adjusted.known_weights else adjusted.balancing,
@@ -142,10 +144,10 @@ def _misclassified_columns(setting: Setting) -> tuple[Column, ...]:
     )  # fmt: skip
 
 
-def _misclassified_notes(measure: Measure, draws: int) -> tuple[str, ...]:
+def _misclassified_notes(setting: Setting, measure: Measure, draws: int) -> tuple[str, ...]:
     return (
-        f"Risk of at least one event ({measure.name}) in the days observed, adjusted as in the main analysis. Rogan "
-        "and Gladen 1978.",
+        f"Risk of at least one event ({measure.name}) in the days observed, adjusted by "
+        f"{setting.weighted.label}. Rogan and Gladen 1978.",
         f"The last two rows: {draws:,} draws from uniform ranges, with chance added; median and middle 95% (Lash, "
         "Fox and Fink 2009). In the very last, the arms' draws correlate by 0.8.",
         "Impossible: a corrected risk below 0 or above 1, so that these ranges contradict the records. Such draws "
@@ -173,7 +175,7 @@ def capture(setting: Setting) -> Check:
 
     from clinops.build.capture import contacts
 
-    data, adjusted = setting.data, setting.adjusted
+    data, adjusted = setting.data, setting.weighted
     found = contacts(setting.protocol, setting.study.baseline, BEFORE)
     lines = []
     for label, days in ((f"The {BEFORE} days before the index date", "before"), ("Follow-up", "after")):
@@ -195,7 +197,8 @@ def capture(setting: Setting) -> Check:
     known = bool(np.isfinite(apart))
     before, after = frame["ratio"]
     return Check(
-        "capture", "Are both arms seen alike by these records?", frame, _capture_columns(setting), _capture_notes(ehr),
+        "capture", "Are both arms seen alike by these records?", frame, _capture_columns(setting),
+        _capture_notes(setting, ehr),
         f"Contacts per observed month, {setting.names[0]} over {setting.names[1]}, adjusted: {before:.2f} before the "
         f"index date, {after:.2f} in follow-up.",
         observed=apart if known else None, threshold=UNEQUAL, passed=apart <= UNEQUAL if known else None,
@@ -221,14 +224,15 @@ def _capture_columns(setting: Setting) -> tuple[Column, ...]:
     )  # fmt: skip
 
 
-def _capture_notes(ehr: bool) -> tuple[str, ...]:
+def _capture_notes(setting: Setting, ehr: bool) -> tuple[str, ...]:
     judged = (
         "Judged on both periods: these records see only the care given inside them."
         if ehr
         else "Judged on the time before the index date: in follow-up a programme may add or save contacts, and these "
         "records see all care that is paid for."
     )
-    return ("A contact is a day on which a visit of any kind starts; the index date is not counted.", judged)
+    return ("A contact is a day on which a visit of any kind starts; the index date is not counted.",
+            f"Adjusted: {setting.weighted.label}.", judged)  # fmt: skip
 
 
 # --- when observation ends ------------------------------------------------------------------------
@@ -286,7 +290,7 @@ def end_of_observation(setting: Setting, found: list[Row]) -> Result:
         "forest", forest_data(frame, "level"),
         {"scale": "linear", "null": 0.0, "xlabel": f"Difference, {unit} (95% CI)", "exposed": setting.names[0],
          "comparator": setting.names[1]},
-        counts=COUNTS, of=dict.fromkeys(("estimate", "low", "high"), COUNTS),
+        counts=setting.of, of=dict.fromkeys(("estimate", "low", "high"), setting.of),
     )  # fmt: skip
     note = (
         "Ending observation after the last contact looks into the future: whoever comes back stays. It is offered "

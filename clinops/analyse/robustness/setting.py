@@ -14,7 +14,7 @@ from clinops.analyse.adjust import Adjusted, adjust
 from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import MAIN, RELATIVE, Row, effects
 from clinops.build.outcomes import overlap
-from clinops.define.measures import Measure
+from clinops.define.measures import EVENT_KINDS, Measure
 from clinops.define.protocol import Adjustment, Protocol
 from clinops.errors import DataError, DefinitionError
 from clinops.results.result import Column
@@ -26,6 +26,7 @@ PER_TIME = {
 """The absolute scale that can be compared where follow-up differs in length, by kind of measure."""
 
 COUNTS = ("n_exposed", "n_comparator")
+EVENTS = ("events_exposed", "events_comparator")
 NUMBERS = ("value_exposed", "value_comparator", "estimate", "std_error", "conf_low", "conf_high", "p_value")
 MONEY_SCALES = ("mean difference", "PMPM difference")
 
@@ -59,6 +60,31 @@ class Setting:
         """The main adjustment."""
         made: Adjusted = self.study.adjusted
         return made
+
+    @property
+    def weighted(self) -> Adjusted:
+        """The main adjustment, or weights of its estimand where it models the outcome and so has none."""
+        made: Adjusted = self.study.weighted
+        return made
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The columns of counts that an effect on the outcome can be solved for."""
+        return (*COUNTS, *EVENTS) if self.outcome.measure in EVENT_KINDS else COUNTS
+
+    def few(self, measure: Measure) -> str:
+        """Why nothing made of an outcome's events can be shown: an arm has too few of them; empty where it can."""
+        if measure.measure not in EVENT_KINDS:
+            return ""
+        happened, used = np.nan_to_num(self.data.column(measure)) > 0, self.weighted.weights > 0
+        arms = [int((happened & used & arm).sum()) for arm in (self.data.exposed, ~self.data.exposed)]
+        least = self.protocol.min_cell
+        few = any(0 < n < least for n in arms)
+        return (
+            f"fewer than {least} persons of an arm had {measure.name}, and the numbers give away how many."
+            if few
+            else ""
+        )
 
     @property
     def names(self) -> tuple[str, str]:
@@ -122,7 +148,9 @@ class Setting:
         money = scale in MONEY_SCALES and self.outcome.measure == "cost"
         per = unit.removeprefix(self.study.currency) if money else ""
         kind, shown = ("money", self.study.currency) if money else ("number1", unit)
-        return Column("estimate", f"Difference{per} (95% CI)", kind, shown, low="conf_low", high="conf_high", of=COUNTS)
+        return Column(
+            "estimate", f"Difference{per} (95% CI)", kind, shown, low="conf_low", high="conf_high", of=self.of
+        )
 
     @property
     def person(self) -> tuple[float, str]:
@@ -174,7 +202,8 @@ def member_months_of(data: Dataset, measure: Measure) -> Floats:
 def forest_data(frame: Any, label: str) -> Any:
     """Rows of the schema as marks of a forest."""
     data = frame.rename(columns={label: "label", "conf_low": "low", "conf_high": "high"})
-    return data[["label", "estimate", "low", "high", *COUNTS]].reset_index(drop=True)
+    counts = [name for name in (*COUNTS, *EVENTS) if name in data]
+    return data[["label", "estimate", "low", "high", *counts]].reset_index(drop=True)
 
 
 def number(value: Any) -> float:

@@ -12,7 +12,7 @@ from clinops.analyse import words
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.effects import Row
 from clinops.analyse.robustness.record import ended
-from clinops.analyse.robustness.setting import COUNTS, Setting, number
+from clinops.analyse.robustness.setting import Setting, number
 from clinops.define.measures import Measure
 from clinops.define.protocol import Adjustment, Protocol
 from clinops.define.windows import Window
@@ -110,7 +110,7 @@ def specification_curve(setting: Setting, made: list[Row]) -> Result:
     """All specifications sorted by their estimate, with the choices behind each."""
     import pandas as pd
 
-    lines = [{**{c: row.get(c) for c in ("estimate", "conf_low", "conf_high", "p_value", *COUNTS, "note")},
+    lines = [{**{c: row.get(c) for c in ("estimate", "conf_low", "conf_high", "p_value", *setting.of, "note")},
               **row["choices"], "main": row["main"]} for row in made]  # fmt: skip
     frame = pd.DataFrame(lines)
     frame["estimate"] = pd.to_numeric(frame["estimate"])
@@ -120,7 +120,7 @@ def specification_curve(setting: Setting, made: list[Row]) -> Result:
     said = _sentence(setting, frame, unit)
     columns = (
         Column("rank", "Rank", "number0", of=()), *(Column(group, group) for group in GROUPS), *setting.arm_columns(),
-        setting.effect_column(setting.rate, unit), Column("p_value", "P", "p", of=COUNTS, missing="–"),
+        setting.effect_column(setting.rate, unit), Column("p_value", "P", "p", of=setting.of, missing="–"),
     )  # fmt: skip
     notes = (
         f"{len(frame)} specifications: every combination of the choices above, none left out. They share their data, "
@@ -137,15 +137,17 @@ def specification_curve(setting: Setting, made: list[Row]) -> Result:
 def _figure(setting: Setting, frame: Any, unit: str) -> Figure:
     drawn = frame[frame["estimate"].notna()]
     data = drawn.rename(columns={"conf_low": "low", "conf_high": "high"})[
-        ["estimate", "low", "high", "main", *COUNTS, *GROUPS]
+        ["estimate", "low", "high", "main", *setting.of, *GROUPS]
     ].reset_index(drop=True)
     options = {"ylabel": f"Difference, {unit}", "groups": list(GROUPS), "null": 0.0, "exposed": setting.names[0]}
-    return Figure("specification_curve", data, options, counts=COUNTS,
-                  of=dict.fromkeys(("estimate", "low", "high"), COUNTS))  # fmt: skip
+    return Figure("specification_curve", data, options, counts=setting.of,
+                  of=dict.fromkeys(("estimate", "low", "high"), setting.of))  # fmt: skip
 
 
 def _sentence(setting: Setting, frame: Any, unit: str) -> str:
     known = frame[frame["estimate"].notna()]
+    if few := setting.few(setting.outcome):
+        return f"{len(frame)} specifications: {few}"
     if known.empty:
         return f"{len(frame)} specifications, none of which can be estimated."
     estimate = known["estimate"].to_numpy(dtype=float)

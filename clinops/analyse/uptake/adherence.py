@@ -63,7 +63,7 @@ def named(people: People, analysis: str) -> tuple[str, str]:
 
 
 def compare(people: People, measure: Measure, analysis: str, replicates: int) -> Compared:
-    """Compare one outcome under both strategies; the bootstrap draws persons and fits every model again."""
+    """Compare one outcome under both strategies; the bootstrap draws units of assignment and fits all models again."""
     from clinops.stats.strategy_values import strategy_means, strategy_risks
 
     one, offered = course(people, measure), people.offered
@@ -73,10 +73,10 @@ def compare(people: People, measure: Measure, analysis: str, replicates: int) ->
         everyone = np.ones(len(people), dtype=bool) if people.plan.population == "everyone" else offered
         assigned, base = np.stack([everyone, everyone]), None
     of = followed(people, one, assigned, base)
-    unique = len(np.unique(people.person)) == len(people)
+    unique = len(np.unique(people.cluster)) == len(people)
     options: dict[str, Any] = {
         "seed": people.study.protocol.seed, "replicates": replicates, "conf_level": LEVEL,
-        "cluster": None if unique else people.person,
+        "cluster": None if unique else people.cluster,
     }  # fmt: skip
     found: StrategyRisks | StrategyMeans
     if one.events is not None:

@@ -30,6 +30,8 @@ NUMBERS = {
     "weights": "Table 14", "check_weights": "Table 15", "not_causal": "Table 16",
 }  # fmt: skip
 AGE_BANDS = (45, 65, 75)
+MODELLED = {"intention to treat", "treated", "as treated"}
+"""Effects that a model of the outcome can give; the others weight persons."""
 NOT_RANDOM = (
     "The offer was neither random nor defended as if random, so it is no instrument. For the effect in the treated see "
     "table 4."
@@ -250,8 +252,9 @@ class Uptake(Readable, Analysis):
             title = "Risk by day under both strategies"
             return self._show("strategies", lambda: look.nothing("strategies", title, NOT_ASKED))
         return self._show(
-            "strategies", lambda: strategy_exhibits.curves(found, "weights for those who deviate")
-        )  # fmt: skip
+            "strategies",
+            lambda: strategy_exhibits.curves(found, "weights for those who deviate", self.study.protocol.min_cell),
+        )
 
     @property
     def clone_censor(self) -> Result:
@@ -322,13 +325,15 @@ def uptake(
     plan : from `uptake_plan`; else the protocol's own, else the default one.
     outcomes : names of those followed under the strategies and from the landmark; none: the primary one and the first
         time to an event. By the offer every outcome is shown.
-    replicates : of the bootstrap by person; every model is fitted again in each.
+    replicates : of the bootstrap by the protocol's unit of assignment (the person); every model is fitted again in
+        each.
     age_bands : ages at which a new group of the equity table begins.
 
     Raises
     ------
     DesignError : lint found errors that the protocol does not allow. DefinitionError : no activation in the programme,
-    no such outcome. DataError : nobody activates. ParameterError : too few replicates, ages that do not rise.
+    no such outcome, an adjustment that models the outcome where effects other than by the offer are asked for.
+    DataError : nobody activates. ParameterError : too few replicates, ages that do not rise.
 
     Examples
     --------
@@ -339,6 +344,8 @@ def uptake(
     if list(age_bands) != sorted(set(age_bands)):
         raise ParameterError(f"age_bands are {', '.join(map(str, age_bands))}; give ages that rise.")
     chosen = plan or protocol.uptake or UptakePlan()
+    if set(chosen.asked(protocol.assignment)) - MODELLED:
+        protocol.adjust.refuse_models("Uptake (compliers, strategies, the landmark)")
     study = protocol.with_(uptake=chosen).on(source)
     found = Uptake(study, chosen, tuple(outcomes), replicates, tuple(age_bands))
     found.people.chosen(outcomes)

@@ -77,7 +77,7 @@ def _risk(people: People, one: Course, at: Any, found: Any, weight: np.ndarray, 
     for begun in (True, False):
         side = found.begun == begun
         curves.append(aalen_johansen(
-            found.exit[side], found.cause[side], weights=weight[side], cluster=people.person[at][side], causes=(1, 2),
+            found.exit[side], found.cause[side], weights=weight[side], cluster=people.cluster[at][side], causes=(1, 2),
             variance="robust", level=LEVEL,
         ))  # fmt: skip
     gap = compare_incidence(curves[0], curves[1], 1, float(last))
@@ -98,7 +98,7 @@ def _mean(people: People, one: Course, at: Any, found: Any, weight: np.ndarray, 
     from clinops.stats.weighted_effects import weighted_effect
 
     spent = one.amounts(people, (people.plan.landmark, one.horizon))[at, 0]
-    effect = weighted_effect(spent, found.begun, weight, cluster=people.person[at], conf_level=LEVEL)
+    effect = weighted_effect(spent, found.begun, weight, cluster=people.cluster[at], conf_level=LEVEL)
     unit = "currency per person" if one.measure.measure == "cost" else "events per person"
     said = "; ".join(part for part in (effect.note, note) if part)
     return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse.dataset import Floats
-from clinops.analyse.effects import LEVEL, MAIN, effects
+from clinops.analyse.effects import LEVEL, effects, scales
 from clinops.analyse.uptake.people import People, watched
 from clinops.define.measures import Measure
 
@@ -27,14 +27,12 @@ UNITS = {
 
 def offer_rows(people: People, analysis: str) -> list[Row]:
     """Each outcome by the offer on its main and its relative scale, under the protocol's adjustment."""
-    from clinops.analyse.effects import RELATIVE
-
     study = people.study
     made: list[Row] = []
     for measure in people.outcomes:
         seen = watched(measure, study)
         rows = effects(study.data, seen, study.adjusted, analysis=analysis)
-        wanted = (MAIN[measure.measure], RELATIVE[measure.measure])
+        wanted = scales(measure, study.adjusted.adjustment)
         made += [row | {"unit": _unit(people, row)} for row in rows if row["scale"] in wanted]
     return made
 

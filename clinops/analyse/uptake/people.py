@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clinops.analyse.dataset import Floats
 from clinops.analyse.outcomes.rows import EventRows, event_rows
+from clinops.define.adjustment import Adjustment
 from clinops.define.measures import Measure
 from clinops.define.uptake import UptakePlan
 from clinops.errors import DataError, DefinitionError, unknown
@@ -64,6 +65,15 @@ class People:
     def person(self) -> NDArray[np.int64]:
         """(n,) person ids: who entered twice is one cluster."""
         found: NDArray[np.int64] = self.study.data.person
+        return found
+
+    @cached_property
+    def cluster(self) -> NDArray[np.int64]:
+        """(n,) ids of the unit of assignment, as the protocol names it: the person, the care site, the clinician."""
+        from clinops.analyse.adjust import adjust
+
+        p = self.study.protocol
+        found: NDArray[np.int64] = adjust(self.study.design, (), Adjustment("none"), cluster=p.cluster).cluster
         return found
 
     @property

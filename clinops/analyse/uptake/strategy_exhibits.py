@@ -94,7 +94,7 @@ def effects(people: People, rows: Sequence[Row], found: Sequence[Compared], name
     )  # fmt: skip
 
 
-def curves(found: Sequence[Compared], adjustment: str) -> Result:
+def curves(found: Sequence[Compared], adjustment: str, min_cell: int) -> Result:
     """Risk by day under both strategies, for the first outcome that is a risk."""
     import pandas as pd
 
@@ -134,6 +134,8 @@ def curves(found: Sequence[Compared], adjustment: str) -> Result:
         f"{one.course.measure.name} by day {one.course.horizon}: {values[0]} per 1,000 under “{one.names[0]}” and "
         f"{values[1]} under “{one.names[1]}”."
     )
+    if any(0 < n < min_cell for n in risks.events):
+        said = f"{one.course.measure.name}: a strategy has fewer than {min_cell} events, so its risk is not said."
     figure = Figure(
         "cumulative_incidence", frame,
         {"xlabel": "Days from the index date", "horizon": horizon, "adjustment": adjustment}, counts=("n_risk",),

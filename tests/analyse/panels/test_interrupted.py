@@ -147,6 +147,19 @@ def test_little_data_is_decided(source: Any, source_of: Any) -> None:
     rare = co.interrupted(series(season="none"), source_of(tables))
     shown = rare.series.frame
     assert not shown["events"].between(1, 10).any() and "<11" in str(rare.series)
+    few = clinics(seed=1, sizes={6.0: 2}, persons=8, rate=0.01).tables
+    hidden = co.interrupted(series(season="none"), source_of(few))
+    after = hidden.found.ours.total[hidden.found.at :].sum()
+    assert 0 < after < 11  # a line through so few, or the mean rate, would give their number away
+    assert "fewer than 11 persons or events" in hidden.effects.sentence + hidden.series.sentence
+    assert set(hidden.series.frame["kind"]) == {"observed"} and hidden.series.figure is not None
+    assert hidden.effects.frame[["estimate", "low", "high", "p"]].isna().all(axis=None)
+    assert hidden.estimates["estimate"].isna().all() and hidden.estimates["note"].str.contains("fewer than 11").all()
+    for name in ("check_other_date", "check_control", "check_phase_in"):
+        check = next(c for c in hidden.checks if c.name == name)
+        assert check.passed is None and check.frame["value"].isna().all()
+    shown = co.interrupted(series(season="none", min_cell=1), source_of(few))
+    assert "fitted" in set(shown.series.frame["kind"]) and shown.estimates["estimate"].notna().any()
     late = tables["observation_period"].set_column(
         2, "observation_period_start_date", tables["visit_occurrence"]["visit_start_date"][:4].cast("date32")
     )

@@ -215,6 +215,22 @@ def test_few_sites_small_counts_and_empty_cohorts_are_decided(source_of: Any) ->
     assert shown.rolled.permuted.least == 1 / 4
 
 
+def test_a_stacked_effect_is_not_set_beside_periods_that_it_is_not_of(source: Any) -> None:
+    """It is of the first periods of every start; what was seen in all periods is no counterpart of it."""
+    said = co.rollout(panel(primary="stacked"), source).effects.sentence
+    assert "(95% CI" in said and said.endswith("under the programme.")
+
+
+def test_a_hidden_effect_is_not_said_in_words_either(source_of: Any) -> None:
+    """A rate of few events, said beside person-time that is printed, is their number."""
+    tables = clinics(seed=6, sizes={6.0: 2, 8.0: 2, np.inf: 4}, persons=8, rate=0.01).tables
+    rolled = co.rollout(panel(), source_of(tables))
+    under = rolled.rolled.treated["total"].sum()
+    assert 0 < under < 11 and pd.isna(line(rolled, MAIN)["estimate"])
+    assert "fewer than 11 persons or events" in rolled.effects.sentence
+    assert "instead of" in co.rollout(panel(min_cell=1), source_of(tables)).effects.sentence
+
+
 def test_the_design_stops_before_the_outcome_is_read(source_of: Any) -> None:
     tables = clinics(seed=7, sizes={4.0: 3, 6.0: 3, np.inf: 3}, persons=2).tables
     source = source_of(tables)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,22 @@ def test_an_unknown_outcome_and_a_protocol_without_one_are_refused(source: Any) 
         co.robustness(plan.with_(outcomes=()), source)
     with pytest.raises(DesignError, match="covariate-after-time-zero"):
         co.robustness(plan.with_(covariates=(co.cost("total", co.days(1, 30)),)), source)
+
+
+def test_adjustments_of_the_grid_that_name_covariates_do_not_stop_the_past(source: Any, tried: Robustness) -> None:
+    """The past outcome is measured without the covariates, so nothing may still ask for them by name."""
+    grid = co.sensitivity(adjustments=(co.match(exact=("Sex",)),))
+    other = co.robustness(co.protocol.read(PROTOCOL).with_(sensitivity=grid, min_cell=1), source)
+    for name in ("placebo_period", "change"):
+        pd.testing.assert_frame_equal(getattr(other, name).frame, getattr(tried, name).frame)
+
+
+def test_where_the_outcome_is_modelled_weights_of_its_estimand_stand_in(source: Any, tried: Robustness) -> None:
+    """A model of the outcome has no weights; rows as they are would be called adjusted."""
+    other = co.robustness(co.protocol.read(PROTOCOL).with_(adjust=co.standardise(), min_cell=1), source, draws=2000)
+    for name in ("capture", "misclassification", "missing_outcomes"):
+        pd.testing.assert_frame_equal(getattr(other, name).frame, getattr(tried, name).frame)
+    assert "Adjusted: ATT weighting." in other.capture.notes
 
 
 # --- confounding ----------------------------------------------------------------------------------
@@ -403,6 +421,49 @@ def test_the_exposed_without_a_match_are_bounded(source: Any) -> None:
     high = (1 - share) * frame["low"].iloc[0] + share * y[alone].mean()
     assert frame["high"].iloc[1] == pytest.approx(high) and frame["low"].iloc[1] < frame["low"].iloc[0]
     assert f"{alone.sum():,} of {made.data.exposed.sum():,}" in table.sentence
+    few = missing.unmatched(_with_least(made, int(alone.sum()) + 1))
+    assert few is not None and few.is_absent and str(alone.sum()) not in few.sentence.split()
+
+
+def test_a_rare_outcome_is_not_given_away_by_what_is_made_of_it(source: Any) -> None:
+    """Three deaths of 249 are 12.0 per 1,000: an unweighted arm's risk, a median or a bound would say so."""
+    p = co.protocol.read(PROTOCOL)
+    death = next(m for m in p.outcomes if m.name == "Death")
+    dead = co.any_of(death.events, co.days(1, 365), name="Dead", role="primary")
+    rare = co.robustness(p.with_(outcomes=(dead,), negative_controls=()), source, imputations=2, draws=200)
+    happened = rare.study.data.column(rare.study.protocol.outcomes[0])
+    assert 0 < happened[rare.study.data.exposed].sum() < 11
+    for name in ("tipping", "misclassification", "missing_outcomes"):
+        assert "fewer than 11 persons of an arm had Dead" in getattr(rare, name).sentence
+    for name in ("curve", "end_of_observation", "missing_covariates"):
+        shown = getattr(rare, name)
+        assert shown.frame["estimate"].isna().all() and not re.search(r"\d\.\d", shown.sentence)
+        if shown.figure is not None:
+            assert shown.figure.data["estimate"].isna().all()
+
+
+def _with_least(setting: Setting, least: int) -> Setting:
+    """The same rows where counts below `least` are not shown."""
+    study = copy.copy(setting.study)
+    study.protocol = setting.protocol.with_(min_cell=least)
+    return dataclasses.replace(setting, study=study)
+
+
+def test_small_numbers_of_what_is_missing_cannot_be_read_or_taken_away(setting: Setting) -> None:
+    """Neither as a share of all, nor as what two sizes in one table differ by, nor from the width of bounds."""
+    hole, arm = setting.data.baseline["race"].isna().to_numpy(), setting.data.exposed
+    lacking = int((hole & arm).sum())
+    assert 0 < lacking < int((hole & ~arm).sum())
+    few = _with_least(setting, lacking + 1)
+    rows = missing.covariate_rows(few, 2)
+    assert rows[2]["n_exposed"] is None and rows[2]["n_comparator"] == int((~hole & ~arm).sum())
+    assert "differs from all by fewer than" in rows[2]["note"] and rows[2]["estimate"] is not None
+    assert f"Race {hole.mean():.1%}" in missing.missing_covariates(few, rows).notes[0]
+    none = _with_least(setting, int(hole.sum()) + 1)
+    assert "Race fewer than" in missing.missing_covariates(none, missing.covariate_rows(none, 2)).notes[0]
+    left = missing._missing_counts(missing.lost(setting), setting, setting.adjusted.weights)
+    bounds, made = missing.outcome_bounds(_with_least(setting, left["left_exposed"] + 1))
+    assert bounds.is_absent and made == []
 
 
 # --- other kinds of outcomes ----------------------------------------------------------------------
@@ -446,4 +507,4 @@ def test_small_counts_are_hidden(tried: Robustness, source: Any) -> None:
     kept = co.robustness(plain.with_(negative_controls=()), source, imputations=2, draws=200)
     small = tried.missing_outcomes.frame["left_exposed"].iloc[0]
     assert 0 < small < 60
-    assert kept.missing_outcomes.frame["left_exposed"].isna().all() and f"{small}/" not in str(kept.missing_outcomes)
+    assert kept.missing_outcomes.is_absent and f"{small}/" not in str(kept.missing_outcomes)
