@@ -12,7 +12,7 @@ import pytest
 
 import clinops as co
 from clinops.analyse.stage import ORDER, DesignStage
-from clinops.errors import DataError, DesignError
+from clinops.errors import DataError, DefinitionError, DesignError
 from clinops.stats.power import detectable_difference_means
 from clinops.worlds import World, world
 from tests.analyse.test_comparators import IN_THE_MONTH, MONTH, risk_set, waiting
@@ -120,3 +120,26 @@ def test_a_bad_design_stops_it(stage: DesignStage) -> None:
     late = co.count(co.events("visit"), co.days(1, 30), name="Later visits")
     with pytest.raises(DesignError):
         co.design_stage(the_protocol().with_(covariates=(late,)), stage.source)
+
+
+def test_every_analysis_of_a_protocol_notes_that_it_reads_outcomes(stage: DesignStage, tmp_path: Path) -> None:
+    plan, source = the_protocol(), stage.source
+    made = {
+        "uptake": lambda file: co.uptake(plan, source, replicates=2, register=file),
+        "robustness": lambda file: co.robustness(plan, source, register=file).study.outcomes,
+        "pre_post": lambda file: co.pre_post(plan, source, "comparators", register=file),
+        "costs": lambda file: co.cost_of_care(source, protocol=plan, register=file),
+        "outcome": lambda file: co.outcome(plan.on(source, register=file), "Admissions"),
+    }
+    for name, read in made.items():
+        file = tmp_path / f"{name}.jsonl"
+        plan.lock(file)
+        read(file)
+        assert [(e.kind, e.protocol) for e in co.register(file).entries] == [
+            ("lock", plan.hash), ("outcomes", plan.hash),
+        ], name  # fmt: skip
+
+
+def test_a_register_without_a_protocol_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="A register is of a protocol"):
+        co.cost_of_care(tmp_path, people=tmp_path / "people.csv", register=tmp_path / "plan.jsonl")

@@ -348,6 +348,7 @@ def cost_of_care(
     rules: Any = None,
     truth: str | Path | None = None,
     min_cell: int | None = None,
+    register: str | Path | None = None,
 ) -> CostOfCare:
     """Analyse what a programme did to the cost of care.
 
@@ -363,6 +364,7 @@ def cost_of_care(
     rules : of the ledger, from `ledger_rules`.
     truth : on simulated records, the file with both potential outcomes.
     min_cell : counts from 1 to one less are not shown; the protocol's where None.
+    register : the file in which the protocol was locked; that outcomes are read is written there.
 
     Raises
     ------
@@ -379,6 +381,8 @@ def cost_of_care(
             "Say who is compared with whom: protocol= (records in OMOP), or people= (a file with person_id, arm and "
             "index_date), one of the two."
         )
+    if people is not None and register is not None:
+        raise DefinitionError("A register is of a protocol: give protocol= with it, or leave register= out.")
     source = records if isinstance(records, str | Path) and is_flat(records) else opened(records)
     if protocol is not None and isinstance(source, str | Path):
         raise DefinitionError(
@@ -394,7 +398,7 @@ def cost_of_care(
         read = partial(people_rows, file=Path(people), names=tuple(names), covariates=tuple(covariates))
         where = identity(book.books) if isinstance(source, str | Path) else source
         return CostOfCare(read, book, chosen, where, min_cell=min_cell or 11)
-    study = design.on(source, truth=truth)
+    study = design.on(source, truth=truth, register=register)
     return CostOfCare(partial(study_rows, study), book, chosen, source, study, min_cell or design.min_cell)
 
 

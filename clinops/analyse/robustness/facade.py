@@ -291,6 +291,7 @@ def robustness(
     protocol: Protocol | str | Path, source: Any, *, outcome: str = "", sensitivity: Sequence[float] = (0.8, 0.95),
     specificity: Sequence[float] = (0.98, 1.0), draws: int = 10_000, imputations: int = 10,
     last_contact: Sequence[int] = (90, 180, 365), placebo_shift: int | None = None,
+    register: str | Path | None = None,
 ) -> Robustness:  # fmt: skip
     """Try the primary outcome of a protocol on a source under everything that could have made its answer.
 
@@ -304,6 +305,7 @@ def robustness(
     last_contact : days after the last visit at which observation could have ended.
     placebo_shift : days by which index dates are moved back for the placebo date; where not given, the length of the
         outcome's window and a day (and then it is not judged).
+    register : the file in which the plan was locked; that outcomes are read is written there.
 
     Raises
     ------
@@ -313,5 +315,12 @@ def robustness(
     _Asked(outcome, sensitivity, specificity, draws, imputations, last_contact, placebo_shift)
     plan = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)
     return Robustness(
-        plan.on(source), outcome, sensitivity, specificity, draws, imputations, last_contact, placebo_shift
+        plan.on(source, register=register),
+        outcome,
+        sensitivity,
+        specificity,
+        draws,
+        imputations,
+        last_contact,
+        placebo_shift,
     )

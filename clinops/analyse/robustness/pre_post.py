@@ -323,7 +323,9 @@ class PrePost(Readable, Analysis):
         )  # fmt: skip
 
 
-def pre_post(protocol: Protocol | str | Path, source: Any, expected: str | None = None) -> PrePost:
+def pre_post(
+    protocol: Protocol | str | Path, source: Any, expected: str | None = None, register: str | Path | None = None
+) -> PrePost:
     """Look at the exposed arm before and after its index date, with the change that was expected anyway.
 
     Parameters
@@ -332,6 +334,7 @@ def pre_post(protocol: Protocol | str | Path, source: Any, expected: str | None 
     source : from `connect`.
     expected : where the change without a programme comes from: "comparators" (persons not exposed who began at like
         values), "earlier" (the same persons at an earlier event of the same kind) or "line".
+    register : the file in which the plan was locked; that outcomes are read is written there.
 
     Raises
     ------
@@ -342,6 +345,6 @@ def pre_post(protocol: Protocol | str | Path, source: Any, expected: str | None 
         raise DesignError(REFUSED)
     choice("way to expect the change", expected, WAYS)
     plan = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)
-    made = PrePost(plan.on(source), expected)
+    made = PrePost(plan.on(source, register=register), expected)
     _ = made._change
     return made

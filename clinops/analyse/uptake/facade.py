@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops.analyse.analysis import Analysis, Readable
@@ -14,6 +15,7 @@ from clinops.analyse.uptake import adherence, described, exhibits, landmarks, lo
 from clinops.analyse.uptake.adherence import CLONES, PER_PROTOCOL, Compared
 from clinops.analyse.uptake.people import People, people
 from clinops.define.protocol import Protocol
+from clinops.define.register import note_outcomes
 from clinops.define.uptake import AS_RANDOM, UptakePlan
 from clinops.errors import ParameterError
 from clinops.results.result import Check, Result
@@ -314,7 +316,7 @@ class Uptake(Readable, Analysis):
 
 def uptake(
     protocol: Protocol, source: Any, plan: UptakePlan | None = None, *, outcomes: Sequence[str] = (),
-    replicates: int = 200, age_bands: Sequence[int] = AGE_BANDS,
+    replicates: int = 200, age_bands: Sequence[int] = AGE_BANDS, register: str | Path | None = None,
 ) -> Uptake:  # fmt: skip
     """Look at a programme that is offered to some and taken up by some of those.
 
@@ -328,6 +330,8 @@ def uptake(
     replicates : of the bootstrap by the protocol's unit of assignment (the person); every model is fitted again in
         each.
     age_bands : ages at which a new group of the equity table begins.
+    register : the file in which the plan was locked; that outcomes are read is written there, under `protocol` as it is
+        given here.
 
     Raises
     ------
@@ -347,6 +351,8 @@ def uptake(
     if set(chosen.asked(protocol.assignment)) - MODELLED:
         protocol.adjust.refuse_models("Uptake (compliers, strategies, the landmark)")
     study = protocol.with_(uptake=chosen).on(source)
+    if register is not None:
+        note_outcomes(register, protocol, source.fingerprint)
     found = Uptake(study, chosen, tuple(outcomes), replicates, tuple(age_bands))
     found.people.chosen(outcomes)
     return found
