@@ -294,6 +294,12 @@ def test_the_chance_of_a_box_is_a_product_where_variables_are_independent() -> N
     assert_allclose(mean[0], truncated, rtol=1e-4)
 
 
+def test_more_leads_than_clusters_can_tell_apart_are_refused() -> None:
+    study = study_of(made(sizes={6.0: 2, np.inf: 3}), "two-way")
+    with pytest.raises(DataError, match="leads from 5 clusters has no inverse"):
+        lead_power(study)
+
+
 # --- wrong input -------------------------------------------------------------------------------------------
 
 
