@@ -20,7 +20,7 @@ from clinops.stats.cross_fitting import Nuisances, fold_ids, nuisances
 from clinops.stats.glm import Floats, expit, glm
 from clinops.stats.learners import Learner, glm_learner, logistic_learner
 from clinops.stats.propensity import as_covariates, as_treated, case_weights
-from clinops.stats.weighted_effects import ArmValues, Effect, contrast
+from clinops.stats.weighted_effects import ArmValues, Effect, contrast, settled
 
 ROBUST_ESTIMANDS = ("ate", "att")
 COMBINATIONS = ("median", "mean")
@@ -300,12 +300,13 @@ def _targeted(rows: _Rows, known: Nuisances, chosen: _Choices) -> tuple[ArmValue
     counted = rows.weights > 0
     low, high = (0.0, 1.0) if chosen.family == "binomial" else (rows.y[counted].min(), rows.y[counted].max())
     width = high - low if high > low else 1.0
-    scaled = (rows.y - low) / width
+    scaled = np.where(counted, (rows.y - low) / width, 0.0)  # rows without weight may lie outside the range
     tilt, mean, steps = _tilts(rows, known, chosen.estimand), known.mean.copy(), np.full(2, np.nan)
     # the comparator's tilt as it is for everybody, whichever arm they were in
-    clever = np.array([1 / known.score, 1 / (1 - known.score)])
     if chosen.estimand == "att":
         clever = np.array([np.zeros(len(rows.y)), known.score / (1 - known.score)])
+    else:
+        clever = np.array([1 / known.score, 1 / (1 - known.score)])
     for a in (0, 1) if chosen.estimand == "ate" else (1,):
         shift, steps[a] = _fluctuated(scaled, (known.mean[a] - low) / width, clever[a], rows.weights * (tilt[a] > 0))
         mean[a] = low + width * shift
@@ -343,6 +344,7 @@ def _arm_values(rows: _Rows, each: Floats, estimand: str) -> ArmValues:
     influence = rows.weights * (each - value[:, None] * whom) / total
     counted = rows.weights > 0
     varies = [[bool(np.ptp(rows.y[arm & counted]) > 0)] for arm in (rows.treated, ~rows.treated)]
+    settled_value = settled(value, rows.y, rows.treated, counted)
     return ArmValues(
-        value[:, None], influence[:, :, None], counted, rows.treated, np.array(varies), estimand, "", ""
+        settled_value[:, None], influence[:, :, None], counted, rows.treated, np.array(varies), estimand, "", ""
     )  # fmt: skip
