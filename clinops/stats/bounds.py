@@ -136,6 +136,8 @@ def interval_of_bounds(
     from scipy.special import ndtr
 
     widest = z_value(level)
+    if level < 0.5:
+        raise ParameterError(f"level is {level!r}; an interval around bounds needs 0.5 or more, such as 0.95.")
     if low > high or low_error < 0 or high_error < 0:
         raise DataError(
             f"ends {low!r} to {high!r} with errors {low_error!r} and {high_error!r}: they rise, errors >= 0."

@@ -115,8 +115,9 @@ def pool(estimates: ArrayLike, variances: ArrayLike, *, df_complete: float = mat
 
     Notes
     -----
-    T = W + (1 + 1/m) B; df of Barnard and Rubin 1999. Without variation between the data sets the df are those of the
-    complete analysis. Source: Rubin 1987, ch. 3. Checked against pool.scalar of mice 3.15.0.
+    T = W + (1 + 1/m) B; df of Barnard and Rubin 1999. Without variation between the data sets estimate and error are
+    those of the complete analysis, but the df are its nu (nu + 1) / (nu + 3). Source: Rubin 1987, ch. 3. Checked
+    against pool.scalar of mice 3.15.0.
     """
     from scipy.stats import t as student
 

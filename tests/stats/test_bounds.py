@@ -80,5 +80,7 @@ def test_what_cannot_be_is_refused() -> None:
         unmatched_bounds(0, 1, [1.0, 2.0], 2, least=0, most=1)
     with pytest.raises(DataError, match="above most"):
         unmatched_bounds(0, 1, [1.0], 2, least=2, most=1)
+    with pytest.raises(ParameterError, match=r"needs 0.5 or more"):
+        missing_outcome_bounds([0, 0, 1, 1], [1, 0, 1, 1], [1, 1, 0, 0], level=0.4)
     with pytest.raises(ParameterError, match="between 0 and 1"):
         missing_outcome_bounds([0, 0], [1, 1], [1, 0], level=95)

@@ -29,6 +29,7 @@ def test_nothing_missing_pools_to_the_complete_analysis() -> None:
     found = pool([2.0] * 5, [0.25] * 5)
     assert (found.estimate, found.std_error) == (2.0, 0.5) and found.increase == 0
     assert (found.conf_low, found.conf_high) == pytest.approx((1.02002, 2.97998), rel=1e-4)
+    assert pool([2.0] * 5, [0.25] * 5, df_complete=10).df == pytest.approx(10 * 11 / 13, rel=1e-3)
     assert pool([1.0, 1.0], [0.0, 0.0]).std_error == 0 and math.isnan(pool([1.0, 1.0], [0.0, 0.0]).p_value)
     with pytest.raises(DataError, match="two data sets"):
         pool([1.0], [1.0])
