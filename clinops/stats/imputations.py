@@ -218,7 +218,8 @@ def _donors(given: Floats, wanted: Floats, donors: int, rng: np.random.Generator
 def _coefficients(X: Floats, Y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Estimated coefficients, and one draw from their posterior (normal errors, flat prior, a small ridge)."""
     cross = X.T @ X
-    inverse = np.linalg.inv(cross + RIDGE * np.diag(np.diag(cross)))
+    shrunk = np.append(0.0, np.diag(cross)[1:])  # not the intercept: a high level would be left in the residuals
+    inverse = np.linalg.inv(cross + RIDGE * np.diag(shrunk))
     estimated = inverse @ (X.T @ Y)
     residual = Y - X @ estimated
     df = max(len(X) - X.shape[1], 1)

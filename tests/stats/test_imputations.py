@@ -37,6 +37,17 @@ def test_nothing_missing_pools_to_the_complete_analysis() -> None:
         pool([1.0, math.nan], [1.0, 1.0])
 
 
+def test_the_level_of_a_column_does_not_matter() -> None:
+    rng = np.random.default_rng(4)
+    x, z = rng.normal(size=(2, 400))
+    hole = rng.random(400) < 0.3
+    low, high = (
+        next(impute([Column(np.where(hole, np.nan, x + z + level)), Column(z)], m=1, seed=1))[0] - level
+        for level in (0.0, 1e5)
+    )
+    assert np.isclose(high, low, atol=1e-6).mean() > 0.98  # rounding may choose between donors as near
+
+
 def test_observed_values_stay_and_imputed_ones_are_somebodys() -> None:
     rng = np.random.default_rng(1)
     x, level = rng.poisson(3, 300).astype(float), rng.integers(0, 3, 300).astype(float)
