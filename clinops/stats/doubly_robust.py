@@ -23,6 +23,7 @@ from clinops.stats.propensity import as_covariates, as_treated, case_weights
 from clinops.stats.weighted_effects import ArmValues, Effect, contrast, settled
 
 ROBUST_ESTIMANDS = ("ate", "att")
+_CERTAIN = 1e-8  # from 0 or 1
 COMBINATIONS = ("median", "mean")
 _EDGE = 1e-6  # of the outcome's range: means are kept this far from its ends, where a logit does not exist
 
@@ -256,12 +257,24 @@ def _estimate(method: _Method, rows: _Rows, chosen: _Choices) -> DoublyRobust:
         arms, mean, step = method(rows, known, chosen)
         how = "models taken as known" if chosen.folds == 1 else f"cross-fitted in {chosen.folds} folds"
         note = f"{known.n_bounded} scores were pulled in to {bounds[0]:.3g} and {bounds[1]:.3g}."
-        arms = replace(arms, se_kind=f"influence function, {how}", note=note if known.n_bounded else "")
+        notes = note if known.n_bounded else "", _certain(rows, known, arms, chosen.family)
+        arms = replace(arms, se_kind=f"influence function, {how}", note=" ".join(filter(None, notes)))
         effects.append(contrast(arms, chosen.scale, cluster=chosen.cluster, conf_level=chosen.conf_level)[0])
         made.append((known, mean, step, arms))
     known, mean, step, arms = made[0]
     answer = combine_splits(tuple(effects), chosen.combine)
     return DoublyRobust(answer, tuple(effects), known.score, mean, known.n_bounded, step, arms)
+
+
+def _certain(rows: _Rows, known: Nuisances, arms: ArmValues, family: str) -> str:
+    """Say where a model of an outcome that varies is certain of it, as a model that separates is."""
+    if family != "binomial":
+        return ""
+    rounded = np.minimum(known.mean, 1 - known.mean) < _CERTAIN
+    judged = arms.varies | (rows.designs is not None)  # an arm of one outcome is certain of it by itself
+    count = int((rounded & judged & (rows.weights > 0)).any(axis=0).sum())
+    said = f"The outcome model predicts 0 or 1 as if certain for {count} people: it may separate events from none."
+    return said if count else ""
 
 
 def _checked(

@@ -178,8 +178,8 @@ def before_after(before: ArrayLike, after: ArrayLike, expected: ExpectedChange, 
 
     Parameters
     ----------
-    before, after : (n,) of the same persons; `before` in the order in which `matched_change` was given them, since those
-        whom it does not cover (the highest, who would fall most) are left out here too.
+    before, after : (n,) of the same persons; `before` in the order in which `matched_change` was given them, since
+        those whom it does not cover (the highest, who would fall most) are left out here too.
     expected : from `matched_change`, `linear_change` or `truncated_change`; an error of NaN counts as 0.
 
     Returns

@@ -242,6 +242,15 @@ def test_no_events_are_exactly_none_in_the_augmented_effect() -> None:
     assert found.value_comparator == 0 and "No events in the comparator arm" in found.note
 
 
+def test_an_outcome_model_that_separates_is_said() -> None:
+    x, treated, _, _ = simulated(200, 8)
+    died = (treated & (x[:, 0] > 0)).astype(float)
+    found = doubly_robust(died, treated, x, designs=arm_designs(treated, x), family="binomial")
+    assert "may separate events from none" in found.effect.note
+    unsure = (treated & (np.random.default_rng(1).random(200) < 0.5)).astype(float)
+    assert "separate" not in doubly_robust(unsure, treated, x, family="binomial").effect.note
+
+
 @estimators
 @estimands
 def test_rows_without_weight_play_no_part(estimator: Estimator, estimand: str) -> None:

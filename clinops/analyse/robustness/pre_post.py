@@ -188,8 +188,9 @@ def _uncovered(frame: pd.DataFrame) -> tuple[str, ...]:
     if not (frame["covered"] < 1).any():
         return ()
     return (
-        "Where not all of the exposed are covered, before, after and observed change are those of the covered ones: the "
-        "others, mostly the highest, have no untreated persons like them, and would have fallen most by themselves.",
+        "Where not all of the exposed are covered, before, after and observed change are those of the covered ones: "
+        "the others, mostly the highest, have no untreated persons like them, and would have fallen most by "
+        "themselves.",
     )
 
 
@@ -264,9 +265,12 @@ def change_rows(setting: Setting, change: Change | str) -> list[Row]:
         if found is None:
             row |= {"estimate": None, "note": str(change.found[way])}
         else:
-            row |= {"n_exposed": found.n, "value_exposed": found.observed, "value_comparator": found.expected, "estimate": found.left,
-                    "std_error": found.left_error, "conf_low": found.left_low, "conf_high": found.left_high,
-                    "p_value": found.p_value, "note": "regression to the mean taken away; no effect"}  # fmt: skip
+            row |= {
+                "n_exposed": found.n, "value_exposed": found.observed, "value_comparator": found.expected,
+                "estimate": found.left, "std_error": found.left_error, "conf_low": found.left_low,
+                "conf_high": found.left_high, "p_value": found.p_value,
+                "note": "regression to the mean taken away; no effect",
+            }  # fmt: skip
         made.append(setting.named(row))
     return made
 

@@ -80,7 +80,7 @@ def test_an_effect_is_left_over(source_of: Callable[..., Any]) -> None:
 
 
 def test_the_exposed_without_a_like_person_are_set_aside_on_both_sides(source_of: Callable[..., Any]) -> None:
-    """One more of the exposed falls from 12 to 1; nobody else had 12, so that fall is neither observed nor left over."""
+    """One more of the exposed falls from 12 to 1; nobody else had 12: neither observed nor left over."""
     made = co.pre_post(protocol(), source_of(records([*HIGH, (12, 1)], LOW), capture="enrolment"), "comparators")
     row = made.change.frame.iloc[0]
     assert (row["n"], row["covered"]) == (4, pytest.approx(0.8))
