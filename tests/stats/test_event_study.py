@@ -183,12 +183,19 @@ def test_two_way_effects_say_from_when_nobody_is_untreated() -> None:
     assert "Nobody is untreated in 1 of 6 periods" in fit.note
 
 
-@pytest.mark.parametrize("method", ["group-time", "stacked"])
+@pytest.mark.parametrize("method", EVENT_METHODS)
 def test_a_treated_side_of_one_cluster_has_no_error(method: str) -> None:
     study = study_of(made(sizes={4.0: 1, np.inf: 9}), method)
     assert np.isfinite(study.estimate).all()
     assert np.isnan(study.std_error).all()
     assert "One cluster on a side" in study.note or "one cluster on a side" in study.note
+    assert np.isnan(study_of(made(sizes={4.0: 9, np.inf: 1}), method).std_error).all()
+
+
+@pytest.mark.parametrize("method", EVENT_METHODS)
+def test_one_cluster_in_all_has_no_error(method: str) -> None:
+    data = made(sizes={4.0: 5, np.inf: 5})
+    assert np.isnan(study_of(data, method, cluster=np.zeros(len(data["y"]))).std_error).all()
 
 
 # --- what must change nothing ------------------------------------------------------------------------------
