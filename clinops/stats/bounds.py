@@ -58,8 +58,9 @@ def missing_outcome_bounds(
 
     Notes
     -----
-    The smallest effect gives the exposed their least and the others their most. Interval: Imbens and Manski 2004. Every
-    value between the ends is possible; where an outcome has no ceiling of its own the ends rest on the one assumed.
+    The smallest effect gives the exposed their least and the others their most. Interval: Imbens and Manski 2004; none
+    where an arm is one person. Every value between the ends is possible; where an outcome has no ceiling of its own the
+    ends rest on the one assumed.
     Source: Manski 1990; Horowitz and Manski 2000. Checked against every completion written out.
     """
     low, high, arm = np.asarray(least, dtype=float), np.asarray(most, dtype=float), np.asarray(exposed).astype(bool)
@@ -151,8 +152,10 @@ def interval_of_bounds(
 
 
 def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
-    """Weighted mean and its variance, weights known."""
+    """Weighted mean and its variance, weights known; NaN of one person, who tells nothing of a spread."""
     mean = float(weights @ values / weights.sum())
+    if np.count_nonzero(weights) < 2:
+        return mean, math.nan
     return mean, float((weights**2 @ (values - mean) ** 2) / weights.sum() ** 2)
 
 
