@@ -198,6 +198,13 @@ def test_one_cluster_in_all_has_no_error(method: str) -> None:
     assert np.isnan(study_of(data, method, cluster=np.zeros(len(data["y"]))).std_error).all()
 
 
+def test_two_way_effects_of_a_single_treated_cluster_say_that_the_error_is_too_small() -> None:
+    from clinops.stats.two_way import two_way_fixed_effects
+
+    assert "far too small" in two_way_fixed_effects(**rows(made(sizes={4.0: 1, np.inf: 9}))).note
+    assert "far too small" not in two_way_fixed_effects(**rows(made(sizes={4.0: 2, np.inf: 9}))).note
+
+
 # --- what must change nothing ------------------------------------------------------------------------------
 
 
