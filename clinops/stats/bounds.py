@@ -60,10 +60,11 @@ def missing_outcome_bounds(
 
     Notes
     -----
-    The smallest effect gives the exposed their least and the others their most. Interval: Imbens and Manski 2004. Every
-    value between the ends is possible; where an outcome has no ceiling of its own the ends rest on the one assumed.
+    The smallest effect gives the exposed their least and the others their most. Interval: Imbens and Manski 2004; none
+    where an arm is one person or all is one cluster. Every value between the ends is possible; where an outcome has no
+    ceiling of its own the ends rest on the one assumed.
     Source: Manski 1990; Horowitz and Manski 2000. Checked against every completion written out, and clustered, where
-    nothing is missing, against `weighted_effect`. One cluster tells nothing of the error: NaN.
+    nothing is missing, against `weighted_effect`.
     """
     low, high, arm = np.asarray(least, dtype=float), np.asarray(most, dtype=float), np.asarray(exposed).astype(bool)
     w = np.ones(len(low)) if weights is None else np.asarray(weights, dtype=float)
@@ -140,6 +141,8 @@ def interval_of_bounds(
     from scipy.special import ndtr
 
     widest = z_value(level)
+    if level < 0.5:
+        raise ParameterError(f"level is {level!r}; an interval around bounds needs 0.5 or more, such as 0.95.")
     if low > high or low_error < 0 or high_error < 0:
         raise DataError(
             f"ends {low!r} to {high!r} with errors {low_error!r} and {high_error!r}: they rise, errors >= 0."
@@ -153,8 +156,10 @@ def interval_of_bounds(
 
 
 def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
-    """Weighted mean and its variance, weights known."""
+    """Weighted mean and its variance, weights known; NaN of one person, who tells nothing of a spread."""
     mean = float(weights @ values / weights.sum())
+    if np.count_nonzero(weights) < 2:
+        return mean, math.nan
     return mean, float((weights**2 @ (values - mean) ** 2) / weights.sum() ** 2)
 
 

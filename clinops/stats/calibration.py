@@ -57,7 +57,7 @@ def systematic_error(log_estimates: ArrayLike, std_errors: ArrayLike) -> Systema
     Parameters
     ----------
     log_estimates, std_errors : (k,) log ratios of outcomes whose true ratio is 1, with standard errors. Those that are
-        not finite (no events in an arm) are left out and counted.
+        not finite (no events in an arm), or have an error of 0 where others have not, are left out and counted.
 
     Raises
     ------
@@ -131,7 +131,9 @@ def _finite(log_estimates: ArrayLike, std_errors: ArrayLike) -> NDArray[np.bool_
         raise DataError(f"log_estimates has shape {y.shape} and std_errors {s.shape}; they must be equal.")
     if (s < 0).any():
         raise DataError("a standard error is negative.")
-    return np.isfinite(y) & np.isfinite(s)
+    usable = np.isfinite(y) & np.isfinite(s)
+    # beside others, an estimate without an error would have all the weight where the spread is small
+    return usable & (s > 0) if (s[usable] > 0).any() else usable
 
 
 def _usable(log_estimates: ArrayLike, std_errors: ArrayLike) -> tuple[Floats, Floats]:

@@ -81,6 +81,8 @@ def compliance_types(
     always, never = proportion(t0, n0, level=conf_level), proportion(n1 - t1, n1, level=conf_level)
     defiers = gap < 0
     note = "fewer take part with the offer than without it, so there are people who do the opposite" if defiers else ""
+    if t1 in (0, n1) and t0 in (0, n0):
+        note = f"{note}; " * bool(note) + "take-up varies in neither arm, so the compliers' interval has no width"
     low, high = (float(np.clip(end[0], -1, 1)) for end in (fit.conf_low, fit.conf_high))
     return ComplianceTypes(
         (gap, low, high), (t0 / n0, always.conf_low, always.conf_high),

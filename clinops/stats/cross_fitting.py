@@ -17,7 +17,7 @@ class Nuisances:
     """What doubly robust estimators need to know of each of n rows.
 
     score : (n,) probability of exposure, within its bounds. mean : (2, n) outcome as if exposed and as if not.
-    n_bounded : scores that were pulled in.
+    n_bounded : scores that were pulled in, of rows with weight.
     """
 
     score: Floats
@@ -100,7 +100,7 @@ def nuisances(
     if not np.isfinite(chance).all() or not np.isfinite(mean).all():
         raise DataError("A learner predicted a missing or infinite value; check its settings and its covariates.")
     held = np.clip(chance, *bounds)
-    return Nuisances(held, mean, int((held != chance).sum()))
+    return Nuisances(held, mean, int(((held != chance) & (weights > 0)).sum()))
 
 
 def _predicted(

@@ -20,9 +20,10 @@ from clinops.stats.cross_fitting import Nuisances, fold_ids, nuisances
 from clinops.stats.glm import Floats, expit, glm
 from clinops.stats.learners import Learner, glm_learner, logistic_learner
 from clinops.stats.propensity import as_covariates, as_treated, case_weights
-from clinops.stats.weighted_effects import ArmValues, Effect, contrast
+from clinops.stats.weighted_effects import ArmValues, Effect, contrast, settled
 
 ROBUST_ESTIMANDS = ("ate", "att")
+_CERTAIN = 1e-8  # from 0 or 1
 COMBINATIONS = ("median", "mean")
 _EDGE = 1e-6  # of the outcome's range: means are kept this far from its ends, where a logit does not exist
 
@@ -256,12 +257,24 @@ def _estimate(method: _Method, rows: _Rows, chosen: _Choices) -> DoublyRobust:
         arms, mean, step = method(rows, known, chosen)
         how = "models taken as known" if chosen.folds == 1 else f"cross-fitted in {chosen.folds} folds"
         note = f"{known.n_bounded} scores were pulled in to {bounds[0]:.3g} and {bounds[1]:.3g}."
-        arms = replace(arms, se_kind=f"influence function, {how}", note=note if known.n_bounded else "")
+        notes = note if known.n_bounded else "", _certain(rows, known, arms, chosen.family)
+        arms = replace(arms, se_kind=f"influence function, {how}", note=" ".join(filter(None, notes)))
         effects.append(contrast(arms, chosen.scale, cluster=chosen.cluster, conf_level=chosen.conf_level)[0])
         made.append((known, mean, step, arms))
     known, mean, step, arms = made[0]
     answer = combine_splits(tuple(effects), chosen.combine)
     return DoublyRobust(answer, tuple(effects), known.score, mean, known.n_bounded, step, arms)
+
+
+def _certain(rows: _Rows, known: Nuisances, arms: ArmValues, family: str) -> str:
+    """Say where a model of an outcome that varies is certain of it, as a model that separates is."""
+    if family != "binomial":
+        return ""
+    rounded = np.minimum(known.mean, 1 - known.mean) < _CERTAIN
+    judged = arms.varies | (rows.designs is not None)  # an arm of one outcome is certain of it by itself
+    count = int((rounded & judged & (rows.weights > 0)).any(axis=0).sum())
+    said = f"The outcome model predicts 0 or 1 as if certain for {count} people: it may separate events from none."
+    return said if count else ""
 
 
 def _checked(
@@ -300,12 +313,13 @@ def _targeted(rows: _Rows, known: Nuisances, chosen: _Choices) -> tuple[ArmValue
     counted = rows.weights > 0
     low, high = (0.0, 1.0) if chosen.family == "binomial" else (rows.y[counted].min(), rows.y[counted].max())
     width = high - low if high > low else 1.0
-    scaled = (rows.y - low) / width
+    scaled = np.where(counted, (rows.y - low) / width, 0.0)  # rows without weight may lie outside the range
     tilt, mean, steps = _tilts(rows, known, chosen.estimand), known.mean.copy(), np.full(2, np.nan)
     # the comparator's tilt as it is for everybody, whichever arm they were in
-    clever = np.array([1 / known.score, 1 / (1 - known.score)])
     if chosen.estimand == "att":
         clever = np.array([np.zeros(len(rows.y)), known.score / (1 - known.score)])
+    else:
+        clever = np.array([1 / known.score, 1 / (1 - known.score)])
     for a in (0, 1) if chosen.estimand == "ate" else (1,):
         shift, steps[a] = _fluctuated(scaled, (known.mean[a] - low) / width, clever[a], rows.weights * (tilt[a] > 0))
         mean[a] = low + width * shift
@@ -343,6 +357,7 @@ def _arm_values(rows: _Rows, each: Floats, estimand: str) -> ArmValues:
     influence = rows.weights * (each - value[:, None] * whom) / total
     counted = rows.weights > 0
     varies = [[bool(np.ptp(rows.y[arm & counted]) > 0)] for arm in (rows.treated, ~rows.treated)]
+    settled_value = settled(value, rows.y, rows.treated, counted)
     return ArmValues(
-        value[:, None], influence[:, :, None], counted, rows.treated, np.array(varies), estimand, "", ""
+        settled_value[:, None], influence[:, :, None], counted, rows.treated, np.array(varies), estimand, "", ""
     )  # fmt: skip

@@ -17,6 +17,7 @@ from clinops.stats.panel import Panel, balanced_panel, with_a_before
 from clinops.stats.two_way import two_way_event_study
 
 EVENT_METHODS = ("group-time", "imputation", "two-way", "stacked")
+_ALONE = "Event time(s) {}: one cluster on a side tells nothing of the error, so none is given."
 _NOBODY = "Not estimable, as nobody is left to compare with: event time(s) {}."
 
 
@@ -143,7 +144,7 @@ def event_study(
         shown &= study.event_time <= lags
     study = _some(study, np.flatnonzero(shown))
     gone = study.event_time[~np.isfinite(study.estimate)]
-    said = [*notes, study.note, _NOBODY.format(", ".join(f"{e:g}" for e in gone)) if gone.size else ""]
+    said = [*notes, study.note, _NOBODY.format(_list(gone)) if gone.size else ""]
     return replace(study, note=" ".join(note for note in said if note))
 
 
@@ -289,8 +290,25 @@ def _two_way(panel: Panel, level: float) -> EventStudy:
     fit = two_way_event_study(*_rows(used), cluster=_clusters(used), conf_level=level)
     since = used.period - used.first[:, None]
     units = np.array([(since == one).sum() for one in fit.event_time])
-    placed = _placed(panel, fit.event_time, fit.coef, fit.cov, units)
-    return made_study("two-way", *placed, -1.0, panel, fit.df, level, f"{note} {fit.note}".strip())
+    blind = _one_on_a_side(used, fit.event_time)
+    placed = _placed(panel, fit.event_time, fit.coef, _known(fit.cov, blind), units)
+    said = [note, fit.note, _ALONE.format(_list(fit.event_time[blind])) if blind.any() else ""]
+    return made_study("two-way", *placed, -1.0, panel, fit.df, level, " ".join(filter(None, said)))
+
+
+def _one_on_a_side(panel: Panel, times: Floats) -> NDArray[np.bool_]:
+    """Event times at which the units, or those that are not at it in any period, are one cluster: no spread is seen."""
+    since = panel.period - panel.first[:, None]
+    found = []
+    for one in times:
+        there = (since == one).any(axis=1)
+        sides = [len(np.unique(panel.cluster[side])) for side in (there, ~there)]
+        found.append(sides[0] < 2 or sides[1] == 1 or len(np.unique(panel.cluster)) < 2)
+    return np.array(found, dtype=bool)
+
+
+def _list(times: Floats) -> str:
+    return ", ".join(f"{one:g}" for one in times)
 
 
 def _imputation(panel: Panel, leads: int, level: float) -> EventStudy:
@@ -298,10 +316,12 @@ def _imputation(panel: Panel, leads: int, level: float) -> EventStudy:
     late, estimate, influence, blind, units, note = _by_event(panel, effects)
     panel = in_periods(panel)
     early, values, pulls, behind = _leads(panel, leads)
+    lone = _one_on_a_side(panel, early)
+    note = " ".join(filter(None, (note, _ALONE.format(_list(early[lone])) if lone.any() else "")))
     cov = influence_cov(np.column_stack([pulls, influence]), panel.cluster)
     placed = _placed(
         panel, np.concatenate([early, late]), np.concatenate([values, estimate]),
-        _known(cov, np.concatenate([np.isnan(values), blind])), np.concatenate([behind, units]),
+        _known(cov, np.concatenate([np.isnan(values) | lone, blind])), np.concatenate([behind, units]),
     )  # fmt: skip
     study = made_study("imputation", *placed, np.nan, panel, np.inf, level, note)
     return _some(study, np.flatnonzero(study.event_time >= -leads))

@@ -12,6 +12,7 @@ from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.event_study import EventStudy
 from clinops.stats.glm import Floats, Ints
 from clinops.stats.honest_tests import relative_interval, shortest_interval
+from clinops.stats.lead_power import refuse_singular
 from clinops.stats.normal import z_value
 
 _FEW = 20
@@ -76,7 +77,8 @@ def honest_bounds(
     Raises
     ------
     DataError : no lead next to the reference, or no effect at event time 0, with an error; a study without a
-        reference period. DefinitionError : unknown restriction, a negative bound, weights that do not fit.
+        reference period; "smoothness" with more leads than the clusters can tell apart.
+    DefinitionError : unknown restriction, a negative bound, weights that do not fit.
 
     Notes
     -----
@@ -98,6 +100,8 @@ def honest_bounds(
     at = np.concatenate([before, after])
     beta, cov, leads = study.estimate[at], study.cov[np.ix_(at, at)], len(before)
     smooth = restriction == "smoothness"
+    if smooth:
+        refuse_singular(cov[:leads, :leads], study)
     find = shortest_interval if smooth else relative_interval
 
     def interval(bound: float) -> tuple[float, float]:

@@ -115,8 +115,9 @@ def pool(estimates: ArrayLike, variances: ArrayLike, *, df_complete: float = mat
 
     Notes
     -----
-    T = W + (1 + 1/m) B; df of Barnard and Rubin 1999. Without variation between the data sets the df are those of the
-    complete analysis. Source: Rubin 1987, ch. 3. Checked against pool.scalar of mice 3.15.0.
+    T = W + (1 + 1/m) B; df of Barnard and Rubin 1999. Without variation between the data sets estimate and error are
+    those of the complete analysis, but the df are its nu (nu + 1) / (nu + 3). Source: Rubin 1987, ch. 3. Checked
+    against pool.scalar of mice 3.15.0.
     """
     from scipy.stats import t as student
 
@@ -217,7 +218,8 @@ def _donors(given: Floats, wanted: Floats, donors: int, rng: np.random.Generator
 def _coefficients(X: Floats, Y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Estimated coefficients, and one draw from their posterior (normal errors, flat prior, a small ridge)."""
     cross = X.T @ X
-    inverse = np.linalg.inv(cross + RIDGE * np.diag(np.diag(cross)))
+    shrunk = np.append(0.0, np.diag(cross)[1:])  # not the intercept: a high level would be left in the residuals
+    inverse = np.linalg.inv(cross + RIDGE * np.diag(shrunk))
     estimated = inverse @ (X.T @ Y)
     residual = Y - X @ estimated
     df = max(len(X) - X.shape[1], 1)

@@ -50,7 +50,8 @@ def lead_power(study: EventStudy, *, power: float = 0.5, slope: float | None = N
 
     Raises
     ------
-    DataError : no lead with an error, or a study without a reference period. DefinitionError : an impossible power.
+    DataError : no lead with an error, a study without a reference period, or more leads than its clusters can tell
+    apart. DefinitionError : an impossible power.
 
     Notes
     -----
@@ -66,6 +67,7 @@ def lead_power(study: EventStudy, *, power: float = 0.5, slope: float | None = N
     distance = study.event_time - study.reference
     half = (study.conf_high - study.estimate)[leads]
     cov = study.cov[np.ix_(leads, leads)]
+    refuse_singular(cov, study)
 
     def missed(trend: float) -> tuple[float, Floats]:
         return box_mean(trend * distance[leads], cov, half)
@@ -85,6 +87,15 @@ def lead_power(study: EventStudy, *, power: float = 0.5, slope: float | None = N
         slope, 1 - chance, false_alarm, study.event_time, bias, bias + study.cov[:, leads] @ pull,
         _ratio(study.estimate[leads], bias[leads], cov), study.conf_level,
     )  # fmt: skip
+
+
+def refuse_singular(cov: Floats, study: EventStudy) -> None:
+    """Refuse leads whose covariance has no inverse: clusters less one are fewer, or two leads are the same."""
+    if np.linalg.matrix_rank(cov, hermitian=True) < len(cov):
+        raise DataError(
+            f"The covariance of {len(cov)} leads from {study.n_clusters} clusters has no inverse; look at fewer leads"
+            " (fewer than there are clusters), or at longer periods."
+        )
 
 
 def box_mean(mean: Floats, cov: Floats, half: Floats) -> tuple[float, Floats]:

@@ -81,8 +81,11 @@ def person_codes(person: ArrayLike, n: int) -> Ints:
     ids = np.asarray(person)
     if ids.shape != (n,):
         raise DataError(f"person has shape {ids.shape}; it must be one id a row, ({n},).")
-    if ids.dtype.kind == "f" and not np.isfinite(ids).all():
-        raise DataError(f"{int((~np.isfinite(ids)).sum())} of {n} person ids are missing; every row is somebody's.")
+    lost = ~np.isfinite(ids) if ids.dtype.kind == "f" else np.zeros(n, bool)
+    if ids.dtype.kind == "O":
+        lost = np.array([one is None or (isinstance(one, float) and np.isnan(one)) for one in ids], bool)
+    if lost.any():
+        raise DataError(f"{int(lost.sum())} of {n} person ids are missing; every row is somebody's.")
     if n and ids.dtype.kind in "iu" and int(ids.max()) - int(ids.min()) < 4 * n:
         return (ids - ids.min()).astype(np.int64)
     return np.unique(ids, return_inverse=True)[1].astype(np.int64)

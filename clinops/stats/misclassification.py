@@ -12,6 +12,7 @@ from clinops.errors import DataError, ParameterError
 from clinops.stats.normal import two_sided, z_value
 
 Floats = NDArray[np.float64]
+_ROUNDING = 1e-12  # by which a corrected risk of just 0 or 1 may miss it
 IMPOSSIBLE = "the corrected risk lies outside 0 to 1: these data cannot come from such a record"
 
 
@@ -140,7 +141,7 @@ def corrected_risks(
             "record says nothing of the outcome."
         )
     informed = se + sp - 1
-    true = (recorded - (1 - sp)) / informed
+    true = _held((recorded - (1 - sp)) / informed)
     if not ((true >= 0) & (true <= 1)).all():
         lost = (math.nan,) * 3
         return CorrectedRisks(float(true[0]), float(true[1]), *lost, *lost, math.nan, False, IMPOSSIBLE)
@@ -194,7 +195,7 @@ def bias_analysis(
         raise DataError(f"risks {risk_exposed!r} and {risk_comparator!r}: give shares from 0 to 1.")
     chance = rng.standard_normal((draws, 2)) @ _root(np.asarray(covariance, dtype=float)).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        true = (recorded - (1 - sp)) / informed
+        true = _held((recorded - (1 - sp)) / informed)
         noisy = (recorded + chance - (1 - sp)) / informed
     possible = ((true >= 0) & (true <= 1) & (informed > 0)).all(axis=1)
     share = float(1 - possible.mean())
@@ -202,6 +203,12 @@ def bias_analysis(
     difference, ratio = _summaries(true[possible], level)
     with_chance = _summaries(noisy[possible], level)
     return BiasAnalysis(difference, ratio, *with_chance, share, draws, note)
+
+
+def _held(risks: Floats) -> Floats:
+    """Risks with what is rounding around 0 and 1 taken off."""
+    whole = np.round(risks)
+    return np.where((np.abs(risks - whole) <= _ROUNDING) & np.isin(whole, (0.0, 1.0)), whole, risks)
 
 
 def _contrasts(true: Floats, spread: Floats, z: float) -> CorrectedRisks:

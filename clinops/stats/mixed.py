@@ -13,6 +13,8 @@ from clinops.stats.linear import inference
 
 MIXED_METHODS = ("reml", "ml")
 MIXED_DF = ("satterthwaite", "clusters", "normal")
+_NOTHING = 1e-13  # of the largest outcome: residuals below it are rounding
+_ALIKE = 1e-9  # of the largest residual: what varies less within clusters does not vary
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def mixed_model(
     Returns
     -------
     MixedFit. A variance estimated as 0 is said; degrees of freedom are then rows (or clusters, with a slope) less
-    columns.
+    columns. Residuals that do not vary, or not within clusters (one row each): NaN errors and a note.
 
     Raises
     ------
@@ -109,25 +111,30 @@ def mixed_model(
     k, groups = len(keep), int(code.max()) + 1
     if len(outcome) <= k + 1 or groups < 2:
         raise DataError(f"{len(outcome)} rows in {groups} cluster(s) cannot tell {k} coefficients and the variances.")
-    sums = _sum_up(design[:, keep], outcome, Z, code, groups, method == "reml")
-    theta = _optimum(sums, Z.shape[1])
+    # Products of what least squares leaves lose no digits to a level that is large beside the spread.
+    start = np.linalg.lstsq(design[:, keep], outcome, rcond=None)[0]
+    rest = outcome - design[:, keep] @ start
+    rest[np.abs(rest) <= _NOTHING * np.abs(outcome).max()] = 0.0
+    sums = _sum_up(design[:, keep], rest, Z, code, groups, method == "reml")
+    note = _without_error(design[:, keep], rest, Z, code, sums)
+    theta = np.zeros(Z.shape[1] * (Z.shape[1] + 1) // 2) if note else _optimum(sums, Z.shape[1])
     deviance, beta, left, inverse = _profiled(sums, theta)
     sigma2 = left / (sums.n - k if sums.restricted else sums.n)
     factor = _factor(theta, Z.shape[1])
     G = factor @ factor.T * sigma2
-    note = "" if sigma2 > 0 else "Residuals do not vary: no error."
-    dfs = np.full(k, np.inf if df == "normal" else float(groups - k))
-    flat = bool((np.abs(np.diag(factor)) < 1e-6).any())
-    if flat:
-        note = f"{note} A variance between clusters is estimated as 0.".strip()
+    dfs, said = np.full(k, np.inf if df == "normal" else float(groups - k)), note
+    if note:
+        G, sigma2, deviance = np.full_like(G, np.nan), 0.0 if not rest.any() else np.nan, np.nan
+    elif (np.abs(np.diag(factor)) < 1e-6).any():
+        said = "A variance between clusters is estimated as 0."
         if df == "satterthwaite" and Z.shape[1] == 1:
             dfs[:] = len(outcome) - k
-    elif df == "satterthwaite" and sigma2 > 0:
+    elif df == "satterthwaite":
         dfs = _satterthwaite(sums, theta, sigma2)
     cov = inverse * sigma2
     wide, full = np.full(design.shape[1], np.nan), np.full((design.shape[1],) * 2, np.nan)
     coef, used = wide.copy(), wide.copy()
-    coef[keep], used[keep], full[np.ix_(keep, keep)] = beta, dfs, cov
+    coef[keep], used[keep], full[np.ix_(keep, keep)] = start + beta, dfs, np.nan if note else cov
     each = [inference(coef[[j]], full[[j], [j]], used[j], "t", conf_level)[:4] for j in range(len(coef))]
     error, low, high, p = (np.array([one[i][0] for one in each]) for i in range(4))
     spread = np.sqrt(np.diag(G))
@@ -136,7 +143,7 @@ def mixed_model(
         coef, error, low, high, p, used, full, float(spread[0]), float(spread[1]) if two else np.nan,
         float(G[0, 1] / spread.prod()) if two and spread.all() else np.nan, float(np.sqrt(sigma2)), -deviance / 2,
         float(G[0, 0] / (G[0, 0] + sigma2)) if sigma2 > 0 else np.nan, method, len(outcome), groups, df, conf_level,
-        note,
+        said,
     )  # fmt: skip
 
 
@@ -171,6 +178,19 @@ def _sum_up(X: Floats, y: Floats, Z: Floats, code: Ints, groups: int, restricted
         X.T @ X, X.T @ y, float(y @ y), by_cluster(Z), by_cluster(X).reshape(groups, q, k),
         by_cluster(y[:, None]), len(y), restricted,
     )  # fmt: skip
+
+
+def _without_error(X: Floats, rest: Floats, Z: Floats, code: Ints, sums: _Sums) -> str:
+    """Say why the data tell no residual variance, with which there is no error ("" if they do)."""
+    if not rest.any():
+        return "Residuals do not vary: no error."
+    inverse = np.linalg.pinv(sums.ZZ, hermitian=True)
+    own = np.concatenate([sums.ZX, sums.Zy], axis=2)
+    within = np.column_stack([X, rest]) - np.einsum("nq,nqr,nrj->nj", Z, inverse[code], own[code])
+    left = within[:, -1] - within[:, :-1] @ np.linalg.lstsq(within[:, :-1], within[:, -1], rcond=1e-10)[0]
+    if np.abs(left).max() > _ALIKE * np.abs(rest).max():
+        return ""
+    return "Nothing varies within clusters: their variance cannot be told from that of rows, so there is no error."
 
 
 def _factor(theta: Floats, q: int) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,7 @@ class ExpectedChange:
     change, std_error : after - before; the error is of the estimate of `after` (NaN where it is taken as known).
     covered : share of the selected group that the estimate speaks of, 0 to 1.
     note : "" or what a reader must know.
+    within : (n,) who of the selected, in their order, the estimate speaks of; None where it speaks of all.
     """
 
     before: float
@@ -33,14 +34,15 @@ class ExpectedChange:
     std_error: float
     covered: float
     note: str
+    within: NDArray[np.bool_] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class BeforeAfter:
     """A group's change, what was expected without any effect, and what is left; each with its error.
 
-    `left` is observed minus expected. It is no effect: it holds every difference between the group and those from whom
-    the expectation comes.
+    `left` is observed minus expected, of the n persons of whom the expectation speaks. It is no effect: it holds every
+    difference between the group and those from whom the expectation comes.
     """
 
     n: int
@@ -165,7 +167,10 @@ def matched_change(
     note = "" if weight > 1 - 1e-12 else f"{100 * (1 - weight):.0f}% of the selected have no untreated person like them"
     covered = np.isin(mine, [s for s in np.unique(mine) if ((theirs == s) & inside).sum() >= 2])
     start = float(picked[covered].mean())
-    return ExpectedChange(start, start + change / weight, change / weight, math.sqrt(variance) / weight, weight, note)
+    return ExpectedChange(
+        start, start + change / weight, change / weight, math.sqrt(variance) / weight, weight, note,
+        covered if note else None,
+    )  # fmt: skip
 
 
 def before_after(before: ArrayLike, after: ArrayLike, expected: ExpectedChange, *, level: float = 0.95) -> BeforeAfter:
@@ -173,18 +178,27 @@ def before_after(before: ArrayLike, after: ArrayLike, expected: ExpectedChange, 
 
     Parameters
     ----------
-    before, after : (n,) of the same persons.
+    before, after : (n,) of the same persons; `before` in the order in which `matched_change` was given them, since
+        those whom it does not cover (the highest, who would fall most) are left out here too.
     expected : from `matched_change`, `linear_change` or `truncated_change`; an error of NaN counts as 0.
+
+    Returns
+    -------
+    BeforeAfter; without errors where a single person is covered.
 
     Raises
     ------
-    DataError : fewer than two persons, missing values. ParameterError : level.
+    DataError : fewer than two persons, missing values, other persons than those of `expected`. ParameterError : level.
     """
     x, y = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise DataError("before and after need one finite value each of two persons or more.")
+    if expected.within is not None:
+        if len(x) != len(expected.within) or not math.isclose(x[expected.within].mean(), expected.before, rel_tol=1e-9):
+            raise DataError("The expectation speaks of other persons than these; give the same, in the same order.")
+        x, y = x[expected.within], y[expected.within]
     change = y - x
-    observed, error = float(change.mean()), float(change.std(ddof=1)) / math.sqrt(len(x))
+    observed, error = float(change.mean()), float(change.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.nan
     doubt = 0.0 if math.isnan(expected.std_error) else expected.std_error
     left, both = observed - expected.change, math.hypot(error, doubt)
     reach = z_value(level) * both

@@ -76,7 +76,8 @@ def simultaneous_band(
         raise ParameterError(f"df is {df!r}; give degrees of freedom above 0, or infinity for the normal.")
     variance = np.diag(spread)
     with np.errstate(invalid="ignore"):
-        known = np.isfinite(values) & np.isfinite(spread).all(axis=1) & (variance > 0)
+        known = np.isfinite(values) & np.isfinite(variance) & (variance > 0)
+    known &= np.isfinite(spread[:, known]).all(axis=1)  # an unknown estimate takes its own row and column along only
     nothing = np.full(len(values), np.nan)
     if not known.any():
         return SimultaneousBand(

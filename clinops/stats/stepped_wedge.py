@@ -16,6 +16,7 @@ from clinops.stats.mixed import mixed_model
 
 WEDGE_MODELS = ("fixed", "random", "exchangeable", "nested exchangeable")
 WEDGE_EFFECTS = ("immediate", "by time since")
+_NOTHING = 1e-13  # of the largest outcome: residuals below it are rounding
 _GROWS = 0.05  # below it a constant effect is flagged
 
 
@@ -252,12 +253,15 @@ def _least_squares(X: Floats, rows: WedgeRows, k: int) -> tuple[Floats, Floats, 
     keep = independent_columns(X * root[:, None])[0]
     narrow, target = X[:, keep] * root[:, None], rows.y * root
     beta = np.linalg.lstsq(narrow, target, rcond=None)[0]
-    cov, df = bias_reduced(narrow, target - narrow @ beta, rows.cluster)
+    left, note = target - narrow @ beta, ""
+    cov, df = bias_reduced(narrow, left, rows.cluster)
+    if np.abs(left).max() <= _NOTHING * np.abs(target).max():
+        cov, note = np.full_like(cov, np.nan), "Residuals do not vary: no error."
     width = X.shape[1]
     coef, used, wide = np.full(width, np.nan), np.full(width, np.nan), np.full((width, width), np.nan)
     coef[keep], used[keep], wide[np.ix_(keep, keep)] = beta, df, cov
     last = slice(width - k, None)
-    return coef[last], wide[last, last], used[last], _lost(coef[last], "")
+    return coef[last], wide[last, last], used[last], _lost(coef[last], note)
 
 
 def _lost(coef: Floats, note: str) -> str:

@@ -95,6 +95,9 @@ def two_way_fixed_effects(
     if full:
         said = f"Nobody is untreated in {full} of {under.shape[1]} periods, which compare treated units with treated."
         fit = replace(fit, note=f"{fit.note} {said}".strip())
+    if len(np.unique(panel.cluster[np.isfinite(panel.first)])) == 1:
+        said = "A single cluster is treated: the error is far too small; see two_way_wild_bootstrap or permuted_starts."
+        fit = replace(fit, note=f"{fit.note} {said}".strip())
     left = _regression(panel, np.zeros((under.size, 0)), under.ravel()).residual[under.ravel() == 1]
     return replace(fit, negative_weight=float(-left[left < 0].sum() / left.sum()))
 

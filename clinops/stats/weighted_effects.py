@@ -22,6 +22,7 @@ from clinops.stats.propensity import PropensityFit, as_treated
 from clinops.stats.weighting import ESTIMANDS, BalancingWeights, balancing_weights
 
 SCALES = ("difference", "ratio", "odds ratio")
+_ROUNDING = 1e-9  # of the largest outcome: as near as a fit comes to an outcome that does not vary
 _ARMS = ("exposed", "comparator")
 Clusters = ArrayLike | tuple[ArrayLike, ArrayLike]
 
@@ -248,8 +249,9 @@ def augmented_values(
     parts = (_augmented_ate if key == "ate" else _augmented_att)(
         outcome, propensity, _predict(fit.coef, ones, family), _predict(fit.coef, zeros, family)
     )
+    value = settled(np.array([part.value for part in parts]), outcome, arm, case > 0)
     return ArmValues(
-        value=np.array([[part.value] for part in parts]),
+        value=value[:, None],
         influence=np.array([_whole_influence(part, fit, propensity, nuisance)[:, None] for part in parts]),
         counted=case > 0,
         treated=arm,
@@ -258,6 +260,16 @@ def augmented_values(
         se_kind="M-estimation" if nuisance == "estimated" else "influence function, models taken as known",
         note=" ".join(filter(None, (propensity.note, fit.note))),
     )
+
+
+def settled(value: Floats, y: Floats, treated: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Floats:
+    """(2,) values freed of a model's rounding where an arm has one outcome only: no events are 0, not -1e-17."""
+    found, size = value.copy(), float(np.abs(y[counted]).max(initial=0.0))
+    for a, rows in enumerate((treated & counted, ~treated & counted)):
+        seen = y[rows]
+        if len(seen) and not np.ptp(seen) and abs(value[a] - seen[0]) <= _ROUNDING * size:
+            found[a] = seen[0]
+    return found
 
 
 def contrast(

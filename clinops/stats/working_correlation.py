@@ -9,6 +9,7 @@ import numpy as np
 from clinops.errors import DataError
 from clinops.stats.glm import Floats, Ints, cluster_sums
 
+_EDGE = 1e-9  # a matrix nearer than this to having no inverse has none: rounding decides
 STRUCTURES = ("independence", "exchangeable", "nested exchangeable", "ar1")
 
 
@@ -125,10 +126,12 @@ def is_possible(layout: Layout, parameters: Floats) -> bool:
     within, between = parameters[0], parameters[-1]
     if layout.structure == "exchangeable":
         size = np.bincount(layout.cluster)
-        return bool(within < 1 and (1 + (size - 1) * within > 0).all())
+        return bool(within < 1 and (1 + (size - 1) * within > _EDGE).all())
     size = np.bincount(layout.cell)
     own = 1 - within + size * (within - between)
-    return bool(within < 1 and (own > 0).all() and (1 + between * np.bincount(layout.owner, size / own) > 0).all())
+    if not (within < 1 and (own > _EDGE).all()):
+        return False
+    return bool((1 + between * np.bincount(layout.owner, size / own) > _EDGE).all())
 
 
 def apply_inverse(layout: Layout, parameters: Floats, values: Floats) -> Floats:

@@ -65,6 +65,12 @@ def test_the_bounds_hold_every_completion_and_are_reached() -> None:
     assert known.conf_high - known.high == pytest.approx(1.959964 * known.high_error, rel=1e-6)
 
 
+def test_one_person_in_an_arm_has_bounds_and_no_interval() -> None:
+    found = missing_outcome_bounds([0, 0, 1], [1, 0, 1], [1, 0, 0])
+    assert (found.low, found.high) == (-0.5, 0.5)
+    assert np.isnan([found.low_error, found.high_error, found.conf_low, found.conf_high]).all()
+
+
 def test_the_interval_covers_a_true_effect_at_an_end() -> None:
     """All the missing exposed would have had the event: the truth is the upper end, the hardest place."""
     rng = np.random.default_rng(11)
@@ -98,5 +104,7 @@ def test_what_cannot_be_is_refused() -> None:
         unmatched_bounds(0, 1, [1.0, 2.0], 2, least=0, most=1)
     with pytest.raises(DataError, match="above most"):
         unmatched_bounds(0, 1, [1.0], 2, least=2, most=1)
+    with pytest.raises(ParameterError, match=r"needs 0.5 or more"):
+        missing_outcome_bounds([0, 0, 1, 1], [1, 0, 1, 1], [1, 1, 0, 0], level=0.4)
     with pytest.raises(ParameterError, match="between 0 and 1"):
         missing_outcome_bounds([0, 0], [1, 1], [1, 0], level=95)

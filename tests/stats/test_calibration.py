@@ -62,6 +62,16 @@ def test_estimates_that_chance_explains_have_no_systematic_spread() -> None:
     assert (alike.mean, alike.sd, alike.expected_absolute) == (pytest.approx(0.2), 0.0, pytest.approx(0.2))
 
 
+def test_an_estimate_without_an_error_does_not_outweigh_the_others() -> None:
+    """Its likelihood has no bound as the spread goes to 0 at its own value."""
+    rng = np.random.default_rng(0)
+    y, s = rng.normal(0.3, 0.36, 24), np.full(24, 0.3)
+    s[0] = 0.0
+    found, others = systematic_error(y, s), systematic_error(y[1:], s[1:])
+    assert (found.mean, found.sd) == (others.mean, others.sd) and (found.n, found.n_left_out) == (23, 1)
+    assert np.isnan(leave_one_out(y, s)[0]) and np.isfinite(leave_one_out(y, s)[1:]).all()
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="negative"):
         systematic_error([0.1] * 20, [-0.1] * 20)

@@ -29,6 +29,12 @@ def test_the_opposite_of_the_offer_is_said():
     assert found.defiers and "opposite" in found.note
 
 
+@pytest.mark.parametrize("taken", [[0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]])
+def test_take_up_that_varies_in_neither_arm_is_said(taken: list[int]):
+    found = compliance_types([1, 1, 0, 0], taken)
+    assert found.compliers[1] == found.compliers[2] and "no width" in found.note
+
+
 def test_compliers_levels_are_those_of_their_potential_outcomes():
     rng = np.random.default_rng(2)
     n = 60_000

@@ -224,6 +224,53 @@ def test_no_events_in_an_arm_and_no_variation(estimator: Estimator) -> None:
     assert np.isnan(flat.std_error) and "does not vary" in flat.note
 
 
+@estimators
+@estimands
+@pytest.mark.parametrize("joint", [False, True])
+def test_no_events_are_exactly_none_under_plain_models(estimator: Estimator, estimand: str, joint: bool) -> None:
+    x, treated, _, _ = simulated(200, 8)
+    died = (treated & (np.random.default_rng(1).random(200) < 0.5)).astype(float)
+    designs = arm_designs(treated, x) if joint else None
+    found = estimator(died, treated, x, designs=designs, family="binomial", estimand=estimand).effect
+    assert found.value_comparator == 0 and "No events in the comparator arm" in found.note
+
+
+def test_no_events_are_exactly_none_in_the_augmented_effect() -> None:
+    x, treated, _, _ = simulated(200, 8)
+    died = (treated & (np.random.default_rng(1).random(200) < 0.5)).astype(float)
+    found = augmented_effect(died, propensity(x, treated), *arm_designs(treated, x), family="binomial")
+    assert found.value_comparator == 0 and "No events in the comparator arm" in found.note
+
+
+def test_an_outcome_model_that_separates_is_said() -> None:
+    x, treated, _, _ = simulated(200, 8)
+    died = (treated & (x[:, 0] > 0)).astype(float)
+    found = doubly_robust(died, treated, x, designs=arm_designs(treated, x), family="binomial")
+    assert "may separate events from none" in found.effect.note
+    unsure = (treated & (np.random.default_rng(1).random(200) < 0.5)).astype(float)
+    assert "separate" not in doubly_robust(unsure, treated, x, family="binomial").effect.note
+
+
+@estimators
+@estimands
+def test_rows_without_weight_play_no_part(estimator: Estimator, estimand: str) -> None:
+    x, treated, y, _ = simulated(200, 8)
+    far = np.concatenate([y, 100 * y])
+    w = np.repeat([1.0, 0.0], 200)
+    limits = {"estimand": estimand, "bounds": (0.2, 0.5)}
+    twice = estimator(far, np.tile(treated, 2), np.tile(x, (2, 1)), weights=w, **limits)
+    once = estimator(y, treated, x, **limits)
+    assert_close([twice.effect.estimate, twice.effect.std_error], [once.effect.estimate, once.effect.std_error], 1e-9)
+    assert twice.n_bounded == once.n_bounded and twice.n_bounded > 0
+
+
+def test_a_score_of_nothing_divides_nothing() -> None:
+    """A covariate that separates the arms gives comparators a score of 0, which the ATT allows."""
+    x, _, y, _ = simulated(200, 8)
+    found = tmle(y, x[:, 0] > 0, x)
+    assert found.score.min() == 0 and np.isfinite(found.effect.estimate)
+
+
 def test_scores_at_the_edge_are_pulled_in_and_counted() -> None:
     x, treated, y, _ = simulated(300, 9)
     made = doubly_robust(y, treated, x, estimand="ate", bounds=(0.2, 0.5))

@@ -183,12 +183,26 @@ def test_two_way_effects_say_from_when_nobody_is_untreated() -> None:
     assert "Nobody is untreated in 1 of 6 periods" in fit.note
 
 
-@pytest.mark.parametrize("method", ["group-time", "stacked"])
+@pytest.mark.parametrize("method", EVENT_METHODS)
 def test_a_treated_side_of_one_cluster_has_no_error(method: str) -> None:
     study = study_of(made(sizes={4.0: 1, np.inf: 9}), method)
     assert np.isfinite(study.estimate).all()
     assert np.isnan(study.std_error).all()
     assert "One cluster on a side" in study.note or "one cluster on a side" in study.note
+    assert np.isnan(study_of(made(sizes={4.0: 9, np.inf: 1}), method).std_error).all()
+
+
+@pytest.mark.parametrize("method", EVENT_METHODS)
+def test_one_cluster_in_all_has_no_error(method: str) -> None:
+    data = made(sizes={4.0: 5, np.inf: 5})
+    assert np.isnan(study_of(data, method, cluster=np.zeros(len(data["y"]))).std_error).all()
+
+
+def test_two_way_effects_of_a_single_treated_cluster_say_that_the_error_is_too_small() -> None:
+    from clinops.stats.two_way import two_way_fixed_effects
+
+    assert "far too small" in two_way_fixed_effects(**rows(made(sizes={4.0: 1, np.inf: 9}))).note
+    assert "far too small" not in two_way_fixed_effects(**rows(made(sizes={4.0: 2, np.inf: 9}))).note
 
 
 # --- what must change nothing ------------------------------------------------------------------------------
@@ -292,6 +306,12 @@ def test_the_chance_of_a_box_is_a_product_where_variables_are_independent() -> N
     assert_allclose(chance, by_hand, rtol=1e-6)
     truncated = 0.3 - (norm.pdf(1.2) - norm.pdf(-1.8)) / (norm.cdf(1.2) - norm.cdf(-1.8))
     assert_allclose(mean[0], truncated, rtol=1e-4)
+
+
+def test_more_leads_than_clusters_can_tell_apart_are_refused() -> None:
+    study = study_of(made(sizes={6.0: 2, np.inf: 3}), "two-way")
+    with pytest.raises(DataError, match="leads from 5 clusters has no inverse"):
+        lead_power(study)
 
 
 # --- wrong input -------------------------------------------------------------------------------------------

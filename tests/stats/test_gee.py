@@ -247,6 +247,15 @@ def test_impossible_correlations_and_constant_outcomes_have_no_error() -> None:
     assert "Residuals do not vary" in flat.note
 
 
+def test_one_cluster_has_no_possible_correlation() -> None:
+    """Residuals that add up to nothing in one cluster correlate by -1 / (n - 1), of which no matrix has an inverse."""
+    y = np.random.default_rng(3).normal(size=40)
+    for n in range(3, 41):
+        fit = gee(np.ones((n, 1)), y[:n], np.zeros(n))
+        assert_allclose(fit.alpha, -1 / (n - 1))
+        assert "is not possible" in fit.note and np.isnan(fit.std_error).all()
+
+
 def test_separation_is_said() -> None:
     data = small()
     fit = gee(data["X"], data["X"][:, 1], data["cluster"], "binomial", correlation="independence")

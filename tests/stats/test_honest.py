@@ -253,6 +253,14 @@ def test_few_clusters_are_said() -> None:
     assert "Only 14 clusters" in honest_bounds(study, bounds=[1.0]).note
 
 
+def test_more_leads_than_clusters_can_tell_apart() -> None:
+    """Smoothness weighs the leads by the inverse of their covariance, relative magnitudes do not."""
+    study = event_study(**rows(made(sizes={6.0: 2, np.inf: 3})), method="two-way")
+    with pytest.raises(DataError, match="leads from 5 clusters has no inverse"):
+        honest_bounds(study, restriction="smoothness")
+    assert np.isfinite(honest_bounds(study, bounds=[1.0]).conf_low).all()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -120,6 +120,8 @@ def test_bad_persons_are_refused() -> None:
         match([0.0, 1.0], [1, 0], person=[1])
     with pytest.raises(DataError, match="1 of 2 person ids are missing"):
         match([0.0, 1.0], [1, 0], person=[1.0, np.nan])
+    with pytest.raises(DataError, match="2 of 3 person ids are missing"):
+        match([0.0, 1.0, 2.0], [1, 0, 0], person=np.array(["a", None, np.nan], dtype=object))
 
 
 def test_nobody_else_is_there() -> None:

@@ -78,6 +78,16 @@ def test_a_range_has_the_quantiles_of_its_trapezoid(given: Range) -> None:
         assert np.trapezoid(density(x), x) == pytest.approx(u, abs=1e-6)
 
 
+@pytest.mark.parametrize("sp", [0.99, 0.97, 0.9])
+def test_a_risk_of_mistakes_alone_is_a_true_risk_of_none(sp: float) -> None:
+    """1 - sp recorded by mistake among nobody: 0, whatever the last digit of 1 - sp."""
+    for risk in (1 - sp, round(1 - sp, 2)):
+        found = corrected_risks(risk, 0.2, sensitivity=(0.8, 0.8), specificity=(sp, sp))
+        assert found.possible and found.risk_exposed == 0
+        same = {"sensitivity": Range(0.8, 0.8), "specificity": Range(sp, sp)}
+        assert bias_analysis(risk, 0.2, covariance=np.zeros((2, 2)), seed=1, draws=10, **same).share_impossible == 0
+
+
 def test_without_doubt_of_the_record_the_draws_are_its_correction() -> None:
     constant = {"sensitivity": Range(0.53, 0.53), "specificity": Range(0.99, 0.99)}
     found = bias_analysis(*RISKS, **constant, covariance=BINOMIAL, seed=1, draws=40_000)

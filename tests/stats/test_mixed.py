@@ -111,6 +111,33 @@ def test_order_labels_and_aliased_columns() -> None:
     assert np.isnan([after.coef[3], after.std_error[3], after.df[3]]).all()
 
 
+@pytest.mark.parametrize("level", [1e4, 1e7])
+@pytest.mark.parametrize("slope", [False, True])
+def test_the_level_of_the_outcome_moves_the_intercept_alone(level: float, slope: bool) -> None:
+    X, y, cluster, t = made()
+    own = {"slope": t} if slope else {}
+    near, far = mixed_model(X, y, cluster, **own), mixed_model(X, y + level, cluster, **own)
+    assert_allclose(far.coef - level * np.eye(3)[0], near.coef, atol=1e-7)
+    assert_allclose(far.std_error, near.std_error, rtol=1e-5)
+    assert_allclose([far.sigma, far.sd_intercept], [near.sigma, near.sd_intercept], rtol=1e-5)
+    assert_allclose(far.loglik, near.loglik, rtol=1e-7)
+
+
+def test_without_a_spread_of_rows_there_is_no_error() -> None:
+    X, y, cluster, _ = made()
+    exact = mixed_model(X, X @ [1.0, 2.0, 3.0], cluster)
+    assert_allclose(exact.coef, [1, 2, 3], rtol=1e-10)
+    assert np.isnan(exact.std_error).all() and "Residuals do not vary" in exact.note
+    ones = np.ones((len(y), 1))
+    for outcome, ids in (
+        (np.arange(12.0)[cluster] ** 2, cluster),
+        (y, np.arange(len(y))),
+    ):  # alike within; one row each
+        found = mixed_model(ones, outcome, ids)
+        assert np.isnan([found.std_error, found.conf_low, found.p_value]).all()
+        assert "Nothing varies within clusters" in found.note
+
+
 @pytest.mark.parametrize("df", ["clusters", "normal"])
 def test_other_degrees_of_freedom(df: str) -> None:
     X, y, cluster, _ = made()

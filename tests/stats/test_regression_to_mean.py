@@ -88,6 +88,32 @@ def test_strata_are_weighted_by_the_selected_and_gaps_are_said() -> None:
     assert part.covered == 0.75 and part.change == -1 and "25%" in part.note and part.before == 1
 
 
+def test_who_is_not_covered_counts_neither_before_nor_after() -> None:
+    """All selected, the highest too, fall by regression alone: what is left is nothing though the top has no peers."""
+    rng = np.random.default_rng(3)
+    left, everybody = [], []
+    for _ in range(40):
+        z = rng.normal(size=(2, 4000))
+        before, after = np.exp(1.2 * z[0]), np.exp(1.2 * (0.5 * z[0] + 0.75**0.5 * z[1]))
+        chosen = rng.random(4000) < np.where(z[0] > 1, np.clip(0.3 + 0.3 * z[0], 0, 1), 0)
+        expected = matched_change(before[chosen], before[~chosen], after[~chosen])
+        found = before_after(before[chosen], after[chosen], expected)
+        assert expected.covered < 1 and found.n == expected.within.sum() and found.before == expected.before
+        left.append(found.left)
+        everybody.append((after - before)[chosen].mean() - expected.change)
+    error = np.std(left) / 40**0.5
+    assert abs(np.mean(left)) < 3.5 * error and np.mean(everybody) < -8 * error
+    with pytest.raises(DataError, match="other persons"):
+        before_after(before[chosen][::-1], after[chosen][::-1], expected)
+
+
+def test_a_single_covered_person_has_no_error() -> None:
+    expected = matched_change([1.0, 5.0], [1.0, 1.0], [0.0, 1.0], strata=2)
+    found = before_after([1.0, 5.0], [2.0, 0.0], expected)
+    assert (found.n, found.observed, found.left) == (1, 1.0, 1.5)
+    assert np.isnan([found.left_error, found.left_low, found.p_value]).all()
+
+
 def test_what_is_left_adds_the_errors() -> None:
     before, after = np.array([10.0, 12.0, 14.0, 20.0]), np.array([6.0, 9.0, 11.0, 10.0])
     expected = linear_change(before, [0, 10, 20, 15], [1, 9, 15, 14])

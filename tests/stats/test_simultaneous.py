@@ -76,6 +76,16 @@ def test_base_periods_and_unknown_errors_have_no_part() -> None:
     assert np.isnan(simultaneous_band([], np.zeros((0, 0))).p_value)
 
 
+def test_an_estimate_without_an_error_takes_nobody_along() -> None:
+    """As an event study has it: the row and the column of what cannot be estimated are unknown."""
+    cov = np.diag([1.0, 4.0, 9.0])
+    cov[1, :] = cov[:, 1] = np.nan
+    band = simultaneous_band([0.5, 0.1, 3.0], cov)
+    alone = simultaneous_band([0.5, 3.0], np.diag([1.0, 9.0]))
+    assert band.n == 2 and band.critical == alone.critical and np.isnan(band.low[1])
+    assert (band.low[0], band.high[2]) == (alone.low[0], alone.high[1])
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="shape"):
         simultaneous_band([1.0, 2.0], [[1.0]])

@@ -314,6 +314,16 @@ def test_a_cluster_without_events_has_no_finite_level() -> None:
     assert np.isfinite(stepped_wedge(**data, family="binomial", model="exchangeable").average_std_error)
 
 
+@pytest.mark.parametrize("model", ["fixed", "random", "exchangeable"])
+def test_an_outcome_without_residuals_has_no_error(model: str) -> None:
+    cluster, period = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
+    start = 1 + cluster // 2
+    found = stepped_wedge(period + 2.0 * (period >= start), cluster, period, start, model=model)
+    assert_allclose(found.estimate, 2.0)
+    assert np.isnan([found.std_error[0], found.conf_low[0], found.trend_p]).all()
+    assert "Residuals do not vary: no error." in found.note
+
+
 def test_clusters_that_never_start_are_comparisons() -> None:
     data = world(1, 5)
     never = np.where(data["cluster"] == 2, np.inf, data["first_treated"])

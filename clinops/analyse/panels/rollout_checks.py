@@ -10,6 +10,7 @@ from clinops.analyse import words
 from clinops.analyse.panels.lines import permuted_line
 from clinops.analyse.panels.rolled import LEVEL, Rolled
 from clinops.analyse.panels.rollout_exhibits import band, p_text
+from clinops.errors import DataError
 from clinops.results.result import Check, Column
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def _power(rolled: Rolled) -> tuple[str, ...]:
     study = rolled.near
     if not np.isfinite(study.std_error[study.before]).any():
         return ()
-    found = lead_power(study)
+    try:
+        found = lead_power(study)
+    except DataError as problem:  # more differences than the sites can tell apart
+        return (f"What this look would have missed is not known. {problem}",)
     after = found.event_time >= 0
     bias = float(found.bias[after].mean()) if after.any() else np.nan
     return (

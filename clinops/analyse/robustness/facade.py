@@ -314,13 +314,5 @@ def robustness(
     """
     _Asked(outcome, sensitivity, specificity, draws, imputations, last_contact, placebo_shift)
     plan = protocol if isinstance(protocol, Protocol) else read_protocol.read(protocol)
-    return Robustness(
-        plan.on(source, register=register),
-        outcome,
-        sensitivity,
-        specificity,
-        draws,
-        imputations,
-        last_contact,
-        placebo_shift,
-    )
+    study = plan.on(source, register=register)
+    return Robustness(study, outcome, sensitivity, specificity, draws, imputations, last_contact, placebo_shift)

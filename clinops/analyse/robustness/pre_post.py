@@ -182,9 +182,21 @@ def change_table(setting: Setting, change: Change | str, chosen: str = "comparat
         "death. Those who left keep what they had, here and among those from whom the expectation comes.",
         "What is left is no effect: it holds every other difference between the exposed and those from whom the "
         "expectation comes. Regression to the mean: Davis 1976; Linden 2013.",
+        *_uncovered(frame),
         *reasons,
     )  # fmt: skip
     return Result(NAMES[0], title, frame, _change_columns(setting), notes, _change_sentence(setting, frame))
+
+
+def _uncovered(frame: pd.DataFrame) -> tuple[str, ...]:
+    """What a row speaks of where some of the exposed have nobody like them."""
+    if not (frame["covered"] < 1).any():
+        return ()
+    return (
+        "Where not all of the exposed are covered, before, after and observed change are those of the covered ones: "
+        "the others, mostly the highest, have no untreated persons like them, and would have fallen most by "
+        "themselves.",
+    )
 
 
 def _change_columns(setting: Setting) -> tuple[Column, ...]:
@@ -207,8 +219,9 @@ def _change_sentence(setting: Setting, frame: pd.DataFrame) -> str:
     unit = setting.person[1]
     observed, expected = float(row["observed"]), float(row["expected"])
     left = words.interval(float(row["left"]), float(row["left_low"]), float(row["left_high"]), unit)
+    part = "" if not row["covered"] < 1 else f"the {row['covered']:.0%} covered of "
     return (
-        f"{setting.outcome.name} of {setting.names[0]} changed by {words.number(observed)} {unit}; "
+        f"{setting.outcome.name} of {part}{setting.names[0]} changed by {words.number(observed)} {unit}; "
         f"{words.number(expected)} was expected without any programme, from {row['way']}. Left over: {left}, which "
         "is no effect."
     )
@@ -257,9 +270,12 @@ def change_rows(setting: Setting, change: Change | str) -> list[Row]:
         if found is None:
             row |= {"estimate": None, "note": str(change.found[way])}
         else:
-            row |= {"value_exposed": found.observed, "value_comparator": found.expected, "estimate": found.left,
-                    "std_error": found.left_error, "conf_low": found.left_low, "conf_high": found.left_high,
-                    "p_value": found.p_value, "note": "regression to the mean taken away; no effect"}  # fmt: skip
+            row |= {
+                "n_exposed": found.n, "value_exposed": found.observed, "value_comparator": found.expected,
+                "estimate": found.left, "std_error": found.left_error, "conf_low": found.left_low,
+                "conf_high": found.left_high, "p_value": found.p_value,
+                "note": "regression to the mean taken away; no effect",
+            }  # fmt: skip
         made.append(setting.named(row))
     return made
 

@@ -231,6 +231,12 @@ def test_a_hidden_effect_is_not_said_in_words_either(source_of: Any) -> None:
     assert "instead of" in co.rollout(panel(min_cell=1), source_of(tables)).effects.sentence
 
 
+def test_fewer_sites_than_leads_leave_the_power_of_the_look_unknown(source_of: Any) -> None:
+    found = clinics(seed=6, sizes={6.0: 2, np.inf: 2}, persons=20)
+    rolled = co.rollout(panel(), source_of(found.tables))
+    assert "leads from 4 clusters has no inverse" in str(rollout_checks.trends_before(rolled.rolled).notes)
+
+
 def test_the_design_stops_before_the_outcome_is_read(source_of: Any) -> None:
     tables = clinics(seed=7, sizes={4.0: 3, 6.0: 3, np.inf: 3}, persons=2).tables
     source = source_of(tables)

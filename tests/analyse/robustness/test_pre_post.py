@@ -79,6 +79,16 @@ def test_an_effect_is_left_over(source_of: Callable[..., Any]) -> None:
     assert made.change.frame["left"].iloc[0] == pytest.approx(-2000)
 
 
+def test_the_exposed_without_a_like_person_are_set_aside_on_both_sides(source_of: Callable[..., Any]) -> None:
+    """One more of the exposed falls from 12 to 1; nobody else had 12: neither observed nor left over."""
+    made = co.pre_post(protocol(), source_of(records([*HIGH, (12, 1)], LOW), capture="enrolment"), "comparators")
+    row = made.change.frame.iloc[0]
+    assert (row["n"], row["covered"]) == (4, pytest.approx(0.8))
+    assert (row["before"], row["observed"]) == (7000, -3500) and row["left"] == pytest.approx(0)
+    assert "the 80% covered of" in made.change.sentence
+    assert any("would have fallen most" in note for note in made.change.notes)
+
+
 def test_the_straight_line_is_that_of_the_others(source_of: Callable[..., Any]) -> None:
     made = co.pre_post(protocol(), source_of(records(HIGH, LOW), capture="enrolment"), "line")
     before, after = np.array(LOW, dtype=float).T
