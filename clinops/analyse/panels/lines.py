@@ -151,7 +151,7 @@ def _overall(found: EffectAverages, part: str, method: str, rolled: Rolled) -> L
 
 def _one(found: EffectAverages, i: int, part: str, label: str, rolled: Rolled) -> Line:
     estimate, error = float(found.estimate[i]), float(found.std_error[i])
-    note = "" if np.isfinite(error) else "One site on a side tells nothing of the error."
+    note = "" if np.isfinite(error) else "One site on a side, or values that do not vary, tell nothing of the error."
     return Line(
         part, label, GROUP_TIME, estimate, error, float(found.conf_low[i]), float(found.conf_high[i]),
         _p(estimate, error), _error(rolled), note, label if part == CALENDAR else "",

@@ -231,6 +231,24 @@ def test_a_hidden_effect_is_not_said_in_words_either(source_of: Any) -> None:
     assert "instead of" in co.rollout(panel(min_cell=1), source_of(tables)).effects.sentence
 
 
+def test_sites_that_all_change_alike_have_no_error_by_theory(source_of: Any) -> None:
+    """Everybody has a visit in every quarter, at both sites of a side: the effect is 0, and P is not."""
+    tables = clinics(seed=6, sizes={6.0: 2, np.inf: 2}, persons=20).tables
+    person = np.repeat(tables["person"]["person_id"].to_numpy(), len(QUARTERS))
+    day = pa.array(np.tile(QUARTERS, len(tables["person"])).astype("datetime64[D]"))
+    visits = pa.table({
+        "visit_occurrence_id": np.arange(1, len(person) + 1), "person_id": person,
+        "visit_concept_id": np.full(len(person), 9203), "visit_start_date": day, "visit_end_date": day,
+    })  # fmt: skip
+    rolled = co.rollout(panel(), source_of(tables | {"visit_occurrence": visits}))
+    frame = rolled.effects.frame
+    assert frame["estimate"].abs().max() < 1e-9 and frame[["low", "high", "p"]].isna().all(axis=None)
+    assert "do not vary" in " ".join(rolled.effects.notes) and "do not vary" in " ".join(rolled.event_study.notes)
+    assert rolled.event_study.frame[["low", "high", "band_low"]].isna().all(axis=None)
+    assert rolled.estimates["std_error"].isna().all() and (rolled.estimates["note"].str.len() > 0).any()
+    assert {check.passed for check in rolled.checks if check.name != "check_panel_design"} == {None}
+
+
 def test_checks_say_nothing_of_what_rests_on_small_counts(source_of: Any) -> None:
     """Differences that the event study and the effects leave out are no more in the checks than there."""
     tables = clinics(seed=6, sizes={6.0: 2, 8.0: 2, np.inf: 4}, persons=8, rate=0.01).tables
