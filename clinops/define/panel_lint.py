@@ -21,7 +21,7 @@ Found = Iterator[Finding]
 
 ERRORS = (
     "outcome-counts-programme", "population-after-period-start", "ehr-without-capture", "everyone-treated-at-first",
-    "nobody-starts", "no-never-treated", "no-trend-before", "two-way-with-staggered-starts",
+    "nobody-starts", "everyone-starts-at-once", "no-never-treated", "no-trend-before", "two-way-with-staggered-starts",
     "random-order-one-start",
 )  # fmt: skip
 WARNINGS = (
@@ -164,7 +164,15 @@ def _estimable(plan: PanelPlan, places: list[int | None], begun: list[int], late
             "There is no effect to estimate.",
             "Check the dates (starts=), the number of starting_records, and the periods.",
         )  # fmt: skip
-    if plan.comparison == "never treated" and later and len(begun) == len(places):
+    alone = len(set(later)) == 1 and len(begun) == len(places)
+    if alone and plan.order != "random":  # of a drawn order random-order-one-start says so
+        yield _error(
+            "everyone-starts-at-once", f"Every site that is seen before its start does so in {plan.names[later[0]]}.",
+            "From then on nobody is left to compare with: the programme cannot be told from calendar time.",
+            "Add sites that start later or never; or ask a single series: co.series(starts=...), whose trend before "
+            "is the comparison.",
+        )  # fmt: skip
+    elif plan.comparison == "never treated" and later and len(begun) == len(places):
         yield _error(
             "no-never-treated", "The comparison is with sites that never start, and every site starts.",
             "There is no such site.", "Use comparison='not yet treated'.",

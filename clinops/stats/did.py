@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, cluster_sums
-from clinops.stats.linear import cross_product, inference, linear
+from clinops.stats.linear import ALIKE, cross_product, inference, linear, without_spread
 
 CLUSTER_ERRORS = ("CR0", "CR1", "CR2")
 _WHOLE = 1e-10  # what a cluster's own leverage leaves of a direction that it alone determines
@@ -94,6 +94,8 @@ def difference_in_differences(
         cov, degrees = bias_reduced(np.column_stack([np.ones(len(arm)), X]), fit.residual, code)
         variance, df = cov[3, 3], float(degrees[3])
     effect = mean[3] - mean[2] - (mean[1] - mean[0])
+    if not note and without_spread(np.array([variance]), outcome)[0]:
+        note = ALIKE
     variance = np.nan if note else variance
     error, low, high, p, used = inference(np.array([effect]), np.array([variance]), df, "t", conf_level)
     return DifferenceInDifferences(

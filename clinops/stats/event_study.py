@@ -12,12 +12,13 @@ from clinops.stats.glm import Floats, Ints, cluster_sums
 from clinops.stats.group_time import GroupTimeEffects, group_time_effects, influence_cov
 from clinops.stats.group_time_averages import average_effects
 from clinops.stats.imputation import imputation_effects
-from clinops.stats.linear import JointTest, inference, linear, wald
+from clinops.stats.linear import JointTest, inference, linear, wald, without_spread
 from clinops.stats.panel import Panel, balanced_panel, with_a_before
 from clinops.stats.two_way import two_way_event_study
 
 EVENT_METHODS = ("group-time", "imputation", "two-way", "stacked")
 _ALONE = "Event time(s) {}: one cluster on a side tells nothing of the error, so none is given."
+_ALIKE = "Event time(s) {}: values that do not vary tell nothing of the error, so none is given."
 _NOBODY = "Not estimable, as nobody is left to compare with: event time(s) {}."
 
 
@@ -209,7 +210,10 @@ def made_study(
     level: float,
     note: str,
 ) -> EventStudy:
-    """Put estimates beside their errors and intervals."""
+    """Put estimates beside their errors and intervals; values that do not vary give none."""
+    flat = without_spread(np.diag(cov), panel.outcome) & np.isfinite(estimate) & (event_time != reference)
+    cov = _known(cov, flat)
+    note = f"{note} {_ALIKE.format(_list(event_time[flat]))}".strip() if flat.any() else note
     error, low, high, _, _ = inference(estimate, np.diag(cov), df, "t", level)
     return EventStudy(
         method, event_time, estimate, error, low, high, cov, n_treated.astype(np.int64), reference,

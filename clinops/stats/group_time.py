@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, Ints, cluster_sums
 from clinops.stats.group_time_cells import METHODS, change_effect
-from clinops.stats.linear import JointTest, inference, wald
+from clinops.stats.linear import JointTest, inference, wald, without_spread
 from clinops.stats.panel import Panel, balanced_panel, with_a_before
 
 COMPARISONS = ("never", "not yet")
@@ -24,8 +24,8 @@ class GroupTimeEffects:
     Attributes
     ----------
     group : (m,) the cohort's first treated period. time : (m,). base : (m,) the period it is compared with.
-    estimate, std_error, conf_low, conf_high : (m,); NaN where not estimable. Cells before treatment (time < group)
-        are checks of parallel trends and no effects.
+    estimate, std_error, conf_low, conf_high : (m,); NaN where not estimable, the error also where nothing varies. Cells
+        before treatment (time < group) are checks of parallel trends and no effects.
     n_treated, n_comparison : (m,) units in the cohort and beside it.
     influence : (n, m), each unit's on each estimate; mean 0, 0 where the unit has no part.
     lone : (m,) True where one of the sides is a single cluster, so that the error is not known.
@@ -195,14 +195,21 @@ def assemble(
     lone = np.array([cell.lone for cell in cells])
     sums = cluster_sums(influence, panel.cluster, int(panel.cluster.max()) + 1)
     variance = (sums**2).sum(axis=0) / len(influence) ** 2
-    variance = np.where(lone | np.isnan(estimate), np.nan, variance)
+    flat = without_spread(variance, panel.outcome) & ~lone & np.isfinite(estimate)
+    variance = np.where(lone | flat | np.isnan(estimate), np.nan, variance)
     error, low, high, _, _ = inference(estimate, variance, np.inf, "normal", level)
     return GroupTimeEffects(
         group, time, start, estimate, error, low, high,
         np.array([cell.n_treated for cell in cells]), np.array([cell.n_comparison for cell in cells]),
         influence, lone, panel.unit, panel.first, panel.cluster, method, comparison, base, level,
-        int(panel.cluster.max()) + 1, " ".join([*notes, *_notes(cells)]),
+        int(panel.cluster.max()) + 1, " ".join([*notes, *_notes(cells), *_flat(group[flat])]),
     )  # fmt: skip
+
+
+def _flat(groups: Floats) -> list[str]:
+    """Say which cohorts have cells in which all units of a side changed alike."""
+    said = ", ".join(f"{g:g}" for g in np.unique(groups))
+    return [f"Cohort(s) {said}: no error in {len(groups)} cell(s), as values do not vary there."] * bool(len(groups))
 
 
 def _notes(cells: list[Cell]) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clinops.errors import DefinitionError, unknown
 from clinops.stats.glm import Floats
 from clinops.stats.group_time import GroupTimeEffects, influence_cov
-from clinops.stats.linear import inference
+from clinops.stats.linear import ALIKE, inference, without_spread
 
 AVERAGES = ("simple", "dynamic", "group", "calendar")
 
@@ -88,10 +88,14 @@ def average_effects(effects: GroupTimeEffects, kind: str = "simple") -> EffectAv
     estimate = np.array([part[0] for part in parts] + [overall[0]])
     influence = np.stack([part[1] for part in parts] + [overall[1]], axis=1)
     blind = np.array([part[2] for part in parts] + [overall[2]])
-    variance = np.where(blind, np.nan, np.diag(influence_cov(influence, effects.cluster)))
+    variance = np.diag(influence_cov(influence, effects.cluster))
+    blind |= without_spread(variance, effects.influence)
+    variance = np.where(blind, np.nan, variance)
     error, low, high, _, _ = inference(estimate, variance, np.inf, "normal", effects.conf_level)
     if (effects.lone & known & treated).any() and not blind[-1]:
         notes.append("A cohort of one cluster adds nothing to the errors, which are too small by its part.")
+    if blind[-1] and np.isfinite(estimate[-1]) and not effects.lone[known & treated].all():
+        notes.append(ALIKE)
     return EffectAverages(
         kind, labels, estimate[:-1], error[:-1], low[:-1], high[:-1], influence[:, :-1],
         float(estimate[-1]), float(error[-1]), float(low[-1]), float(high[-1]), effects.conf_level, " ".join(notes),
@@ -106,7 +110,7 @@ def _average(effects: GroupTimeEffects, cells: NDArray, by_size: bool) -> _Avera
     if not cells.size:
         return np.nan, np.zeros(len(effects.first)), True
     values, pulls = effects.estimate[cells], effects.influence[:, cells]
-    blind = bool(effects.lone[cells].all())
+    blind = bool(np.isnan(effects.std_error[cells]).all())  # lone clusters, or values that do not vary
     if not by_size:
         return float(values.mean()), pulls.mean(axis=1), blind
     return *_by_size(effects.first, effects.group[cells], values, pulls), blind

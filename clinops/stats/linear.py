@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats, Ints, cluster_sums, independent_columns
 
 INTERVALS = ("t", "normal")
 _SE_KINDS = ("HC1", "HC0", "model")
+_ROUNDING = 1e-12  # of the largest value: errors below it are rounding
+ALIKE = "Values that do not vary beside the effect tell nothing of the error, so none is given."
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,13 @@ def inference(
     with np.errstate(divide="ignore", invalid="ignore"):
         p: Floats = 2 * t.sf(np.abs(estimate / error), used) if used > 0 else np.full_like(error, np.nan)
     return error, estimate - size * error, estimate + size * error, p, used
+
+
+def without_spread(variance: Floats, values: ArrayLike) -> NDArray[np.bool_]:
+    """Return where a variance made of these values is rounding and no more: they say nothing of the error."""
+    largest = float(np.abs(np.asarray(values, dtype=float)).max(initial=0.0))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(variance <= (_ROUNDING * largest) ** 2)
 
 
 def _notes(keep: Ints, k: int, n: int, parameters: int, clusters: int) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from clinops.errors import DataError, DefinitionError, unknown
 from clinops.stats.glm import Floats
-from clinops.stats.linear import LinearFit, cross_product, inference, linear
+from clinops.stats.linear import ALIKE, LinearFit, cross_product, inference, linear, without_spread
 from clinops.stats.panel import Panel, balanced_panel
 
 FACTORS = ("nested", "all", "clusters", "none")
@@ -165,10 +165,13 @@ def _fit(panel: Panel, columns: Floats, factor: str, level: float) -> TwoWayFit:
     rows = np.repeat(panel.cluster, periods)
     cov = cross_product(fit.influence[:, periods - 1 :], rows, np.ones(fit.n))
     cov = np.where(np.isfinite(coef), cov * _scale(fit, len(fit.coef), clusters, factor), np.nan)
+    flat = without_spread(np.diag(cov), panel.outcome)
+    cov = np.where(flat[:, None] | flat, np.nan, cov)
     error, low, high, p, df = inference(coef, np.diag(cov), float(clusters - 1), "t", level)
     starts = np.unique(panel.first[panel.first <= panel.period[-1]])
     notes = [panel.note, MIXED.format(len(starts)) if len(starts) > 1 else ""]
     notes.append("One cluster tells nothing of the error." if clusters == 1 else "")
+    notes.append(ALIKE if flat.any() else "")
     return TwoWayFit(
         np.zeros(0), coef, error, low, high, p, cov, fit.n, units, clusters, df, level, float("nan"), len(starts) > 1,
         f"clustered, factor {factor} ({clusters:,} clusters)", " ".join(note for note in notes if note),

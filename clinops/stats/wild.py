@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from clinops.errors import DefinitionError, unknown
 from clinops.stats.glm import Floats, Ints, cluster_sums
-from clinops.stats.linear import checked_weights, demean, estimable, linear, stratum_codes
+from clinops.stats.linear import checked_weights, demean, estimable, linear, stratum_codes, without_spread
 from clinops.stats.panel import balanced_panel
 
 SIGNS = {"rademacher": (-1.0, 1.0), "webb": tuple(s * v**0.5 for s in (-1, 1) for v in (0.5, 1.0, 1.5))}
@@ -131,6 +131,8 @@ def wild_bootstrap(
     if kind == "auto":  # two signs, unless no pattern of them is rare enough to reject
         chosen = "rademacher" if 2.0 ** (1 - groups) <= 1 - conf_level + _ROUNDING else "webb"
     estimate, error = float(fit.coef[column]), float(fit.std_error[column])
+    if without_spread(np.array([error**2]), outcome[w > 0])[0]:
+        error = 0.0
     if not error > 0 or fit.n <= fit.n_parameters:
         why = "The error is 0: no bootstrap." if error == 0 else "Not estimable, or without an error: no bootstrap."
         return WildBootstrap(

@@ -63,6 +63,10 @@ CASES: list[tuple[str, dict[str, Any], Starts, dict[str, Any], Starts]] = [
     ("everyone-treated-at-first", {}, starts(("2020-02-01", 40)), {}, starts(("2020-02-01", 20), ("2021-01-01", 40))),
     ("nobody-starts", {}, starts((None, 30), ("2020-01-05", 20)), {}, SOUND),
     ("nobody-starts", {}, starts((None, 30), ("2023-01-01", 20)), {}, SOUND),
+    ("everyone-starts-at-once", {}, starts(("2021-01-01", 20), ("2021-03-31", 20)), {},
+     starts(("2021-01-01", 20), ("2021-04-01", 20))),
+    ("everyone-starts-at-once", {"comparison": "never treated"}, starts(("2020-01-01", 20), ("2021-01-01", 20)), {},
+     starts(("2021-01-01", 20), (None, 1))),
     ("no-never-treated", {"comparison": "never treated"}, starts(("2021-01-01", 20), ("2021-07-01", 20)),
      {"comparison": "never treated"}, SOUND),
     ("no-trend-before", {}, starts(("2020-06-30", 20), (None, 30)), {}, starts(("2020-07-01", 20), (None, 30))),
@@ -115,6 +119,14 @@ def test_rules_of_both(plan: Any) -> None:
     assert rules(plan(population=co.observed(30, 30)).lint()) == {"population-after-period-start"}
     assert rules(plan(population=(co.has(office, co.days(-30, 0)), co.observed(365))).lint()) == set()
     assert rules(plan().lint(Ehr())) == {"ehr-without-capture"}
+
+
+def test_one_start_of_everybody_is_said_once() -> None:
+    once = starts(("2021-01-01", 40))
+    assert rules(panel(comparison="never treated").lint(None, once)) & set(ERRORS) == {"everyone-starts-at-once"}
+    assert rules(panel(order="random").lint(None, once)) & set(ERRORS) == {"random-order-one-start"}
+    late = starts(("2021-01-01", 20), ("2023-01-01", 20))  # after the last period: those have not started yet
+    assert not rules(panel().lint(None, late)) & set(ERRORS)
 
 
 def test_every_rule_has_a_case() -> None:

@@ -343,3 +343,16 @@ def test_wrong_weights_and_powers_are_refused() -> None:
         lead_power(study, power=0.01)
     with pytest.raises(DataError, match="no leads against a reference"):
         lead_power(study_of(made(), "imputation"))
+
+
+@pytest.mark.parametrize("method", EVENT_METHODS)
+@pytest.mark.parametrize("effect", [0.0, 0.7])
+def test_values_that_do_not_vary_give_no_error_and_a_note(method: str, effect: float) -> None:
+    first = np.repeat([2.0, 2.0, np.inf, np.inf], 5)
+    time, unit = np.tile(np.arange(5.0), 4), np.repeat(np.arange(4), 5)
+    y = 3.0 + effect * (time >= first)
+    found = event_study(y, unit, time, first, method=method, leads=1 if method == "imputation" else 2, lags=2)
+    assert_allclose(found.estimate, [0, effect, effect, effect], atol=1e-12)
+    assert np.isnan(found.std_error).all() and np.isnan(found.conf_low).all() and "do not vary" in found.note
+    mean = average_effect(found)
+    assert mean.estimate == pytest.approx(effect, abs=1e-12) and np.isnan([mean.std_error, mean.p_value]).all()

@@ -314,7 +314,25 @@ def test_a_constant_outcome_has_no_effects_and_no_test() -> None:
     data = made(11)
     effects = group_time_effects(**rows(data | {"y": np.full(len(data["y"]), 2.0)}))
     assert_allclose(effects.estimate, 0, atol=1e-12)
-    assert_allclose(effects.std_error, 0, atol=1e-12)
+    assert np.isnan(effects.std_error).all() and "values do not vary there" in effects.note
+
+
+def test_units_that_change_alike_give_no_error_and_say_so() -> None:
+    """Two of each side with equal values: the effect is 0.7 by construction, and nothing is seen of its error."""
+    first = np.repeat([2.0, 2.0, np.inf, np.inf], 5)
+    time, unit = np.tile(np.arange(5.0), 4), np.repeat(np.arange(4), 5)
+    y = np.where(np.isinf(first), 1.0, 3.0) + 0.1 * time + 0.7 * (time >= first)
+    effects = group_time_effects(y, unit, time, first)
+    assert_allclose(effects.estimate, [0, 0.7, 0.7, 0.7], atol=1e-12)
+    assert np.isnan(effects.std_error).all() and not effects.lone.any()
+    assert "Cohort(s) 2: no error in 4 cell(s)" in effects.note
+    for kind in ("simple", "dynamic", "group", "calendar"):
+        found = average_effects(effects, kind)
+        assert found.overall == pytest.approx(0.7) and "do not vary" in found.note
+        assert np.isnan([found.overall_std_error, found.overall_conf_low, *found.std_error, *found.conf_high]).all()
+    # One cell that varies is enough for an error of the average.
+    y[2] += 0.3
+    assert average_effects(group_time_effects(y, unit, time, first)).overall_std_error > 0
 
 
 def test_a_missing_outcome_is_refused_or_its_unit_set_aside() -> None:

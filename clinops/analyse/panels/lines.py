@@ -17,6 +17,7 @@ MAIN, COHORT, CALENDAR, OTHER = "Main", "By start", "By calendar period", "By ot
 GROUP_TIME = "Group-time effects (Callaway and Sant'Anna)"
 IMPUTED, TWO_WAY, TWO_BY_TWO = "Imputation (Borusyak, Jaravel and Spiess)", "Two-way fixed effects", "Two by two"
 STACKED = "Stacked regression"
+EVENT_STUDY = "Event study"
 ALL = "All sites and periods under the programme"
 MOST_PERIODS = 16
 """Up to how many calendar periods stand in the table; all are in the results."""
@@ -114,15 +115,16 @@ def two_way_line(rolled: Rolled) -> Line:
 
 
 def event_lines(rolled: Rolled) -> tuple[Line, ...]:
-    """The event study, for the results: by periods since the start, against the last one before it."""
+    """The event study, for the results: what its table shows, by periods since the start, against the last before."""
     found, every = rolled.study, rolled.plan.every
     return tuple(
         Line(
-            "Event study", f"{int(e):+d} {every}s since the start", GROUP_TIME, float(found.estimate[i]),
+            EVENT_STUDY, f"{int(e):+d} {every}s since the start", GROUP_TIME, float(found.estimate[i]),
             float(found.std_error[i]), float(found.conf_low[i]), float(found.conf_high[i]),
             _p(float(found.estimate[i]), float(found.std_error[i])), _error(rolled), "", f"{int(e):+d}",
         )
         for i, e in enumerate(found.event_time)
+        if not since_few(rolled, int(e))
     )  # fmt: skip
 
 
@@ -149,7 +151,7 @@ def _overall(found: EffectAverages, part: str, method: str, rolled: Rolled) -> L
 
 def _one(found: EffectAverages, i: int, part: str, label: str, rolled: Rolled) -> Line:
     estimate, error = float(found.estimate[i]), float(found.std_error[i])
-    note = "" if np.isfinite(error) else "One site on a side tells nothing of the error."
+    note = "" if np.isfinite(error) else "One site on a side, or values that do not vary, tell nothing of the error."
     return Line(
         part, label, GROUP_TIME, estimate, error, float(found.conf_low[i]), float(found.conf_high[i]),
         _p(estimate, error), _error(rolled), note, label if part == CALENDAR else "",
@@ -158,6 +160,22 @@ def _one(found: EffectAverages, i: int, part: str, label: str, rolled: Rolled) -
 
 def _p(estimate: float, error: float) -> float:
     return float(inference(np.array([estimate]), np.array([error**2]), np.inf, "normal", LEVEL)[3][0])
+
+
+def since_sizes(rolled: Rolled, since: int) -> dict[str, Any]:
+    """Persons, events and person-days at one time since the start, of sites that are seen before it."""
+    cells = rolled.cells[(rolled.cells["period"] - rolled.cells["first"] == since) & (rolled.cells["first"] > 0)]
+    # A site is there once, so persons add up, whatever the calendar period is.
+    return sizes(rolled, cells) | {"n_exposed": int(cells["persons"].sum())}
+
+
+def since_few(rolled: Rolled, since: int) -> bool:
+    """Whether a time since the start, or the last one before it, has so few persons or events that nothing is shown.
+
+    The last period before the start is what all others are held against: a difference from a small count tells it.
+    """
+    counts = [since_sizes(rolled, one).get(name, 0) for one in (since, -1) for name in ("n_exposed", "events_exposed")]
+    return any(0 < count < rolled.plan.min_cell for count in counts)
 
 
 def estimate_rows(rolled: Rolled) -> list[dict[str, Any]]:
@@ -186,8 +204,8 @@ def estimate_rows(rolled: Rolled) -> list[dict[str, Any]]:
         }  # fmt: skip
         if cohort:
             row |= {"subgroup": "start", "level": cohort}
-        if line.part in (MAIN, COHORT, CALENDAR, TITLE) and (cohort or line.part != COHORT):
-            row |= sizes(rolled, cells)
+        # Every row has its counts, so that whatever rests on small ones is hidden wherever it leaves.
+        row |= since_sizes(rolled, int(line.period)) if line.part == EVENT_STUDY else sizes(rolled, cells)
         found.append({name: value for name, value in row.items() if value != ""})
     return found
 

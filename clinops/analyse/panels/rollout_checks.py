@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinops.analyse import words
-from clinops.analyse.panels.lines import permuted_line
+from clinops.analyse.panels.lines import permuted_line, since_few
 from clinops.analyse.panels.rolled import LEVEL, Rolled
-from clinops.analyse.panels.rollout_exhibits import band, p_text
+from clinops.analyse.panels.rollout_exhibits import band, p_text, rest_on_few
 from clinops.errors import DataError
 from clinops.results.result import Check, Column
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 BOUNDS = (0.0, 0.5, 1.0, 2.0)
+FEW = "Not shown: it rests on fewer than {} persons or events."
+"""Said in place of what the event study or the table of effects hides."""
 
 
 def design_check(findings: Findings) -> Check:
@@ -43,8 +45,8 @@ def trends_before(rolled: Rolled) -> Check:
     """Whether groups of sites went the same way before their starts, and what a look at that could have seen."""
     import pandas as pd
 
-    found = rolled.near
-    which = np.flatnonzero((found.event_time < 0) & np.isfinite(found.estimate))
+    found, few = rolled.near, _few_before(rolled)
+    which = np.flatnonzero((found.event_time < 0) & np.isfinite(found.estimate) & ~np.isin(found.event_time, few))
     test = band(found, which, rolled)
     frame = pd.DataFrame({
         "since": found.event_time[which].astype("int64"), "estimate": found.estimate[which],
@@ -61,14 +63,39 @@ def trends_before(rolled: Rolled) -> Check:
         "from zero; "
         f"P {p_text(test.p_value)} that chance alone gives one so large."
         if judged
+        else FEW.format(rolled.plan.min_cell)
+        if few
         else "Not judged: there is a single period before each start, or no error."
     )
+    notes = (
+        (f"{len(few)} of the differences rest on counts below {rolled.plan.min_cell} and are not shown.",)
+        if few
+        else _power(rolled)
+    )
     return Check(
-        "check_trends_before", "Did sites go the same way before?", frame, columns, _power(rolled), said,
+        "check_trends_before", "Did sites go the same way before?", frame, columns, notes, said,
         observed=test.p_value if judged else None, threshold=ALPHA, passed=test.p_value >= ALPHA if judged else None,
         why="The estimate takes what the others did as what these would have done. A test that finds nothing has not "
         "shown that it holds, and a small study cannot find much (Roth 2022).",
     )  # fmt: skip
+
+
+def _few_before(rolled: Rolled) -> list[int]:
+    """Times of the year before the start which the event study does not show."""
+    return [int(one) for one in rolled.near.event_time if one < 0 and since_few(rolled, int(one))]
+
+
+def _few_after(rolled: Rolled, times: Any) -> bool:
+    """Whether a mean over times from the start on would give away one that is hidden, or is hidden itself."""
+    return rest_on_few(rolled, rolled.treated) or any(since_few(rolled, int(one)) for one in times if one >= 0)
+
+
+def _hidden(name: str, title: str, columns: tuple[Column, ...], why: str, rolled: Rolled) -> Check:
+    """A check of which nothing is shown, as it rests on small counts."""
+    import pandas as pd
+
+    frame = pd.DataFrame(columns=[one for column in columns for one in (column.name, column.low, column.high) if one])
+    return Check(name, title, frame, columns, (), FEW.format(rolled.plan.min_cell), passed=None, why=why)
 
 
 def _power(rolled: Rolled) -> tuple[str, ...]:
@@ -108,6 +135,8 @@ def other_trends(rolled: Rolled) -> Check:
         Column("low", "From", "number2", spanner="95% CI of the mean effect", of=()),
         Column("high", "To", "number2", spanner="95% CI of the mean effect", of=()),
     )  # fmt: skip
+    if _few_before(rolled) or _few_after(rolled, study.event_time):
+        return _hidden("check_other_trends", title, columns, why, rolled)
     beside = np.isin([-2, 0], study.event_time[np.isfinite(study.std_error)])
     if not beside.all():
         frame = pd.DataFrame(columns=["bound", "low", "high"], dtype=float)
@@ -140,9 +169,11 @@ def early_effect(rolled: Rolled) -> Check:
 
     by = rolled.averages("dynamic")
     at = np.flatnonzero(by.label == -1)
+    few = since_few(rolled, -2)
+    at = at[:0] if few else at
     low, high = (float(v[at[0]]) if at.size else np.nan for v in (by.conf_low, by.conf_high))
     value = float(by.estimate[at[0]]) if at.size else np.nan
-    earlier = _shifted(rolled)
+    earlier = None if few or _few_after(rolled, rolled.study.event_time) else _shifted(rolled)
     rows = [{"what": f"Change in the last {rolled.plan.every} before the start", "value": value, "low": low,
              "high": high}]  # fmt: skip
     if earlier is not None:
@@ -153,17 +184,22 @@ def early_effect(rolled: Rolled) -> Check:
         rows.append({"what": f"The same against the last {rolled.plan.every} before the start", "value": plain.overall,
                      "low": plain.overall_conf_low, "high": plain.overall_conf_high})  # fmt: skip
     known = bool(np.isfinite(low))
+    notes = () if few or earlier is None else ("Means over the times since the start, each time alike.",)
+    if not few and _few_after(rolled, rolled.study.event_time):
+        notes = (f"Means from the start on rest on counts below {rolled.plan.min_cell} and are not shown.",)
     said = (
         f"In the last {rolled.plan.every} before the start the difference changed by {_number(rolled, value)} "
         f"({_number(rolled, low)} to {_number(rolled, high)})."
         if known
+        else FEW.format(rolled.plan.min_cell)
+        if few
         else "Not judged: nothing is known of the change just before the start."
     )
     columns = (Column("what", "What"), Column("value", "Difference (95% CI)", "number2", rolled.plan.rate, low="low",
                                               high="high", of=(), missing="–"))  # fmt: skip
     return Check(
         "check_early_effect", "Did anything happen just before the start?", pd.DataFrame(rows), columns,
-        ("Means over the times since the start, each time alike.",) * (earlier is not None), said,
+        notes, said,
         observed=value if known else None, threshold="an interval that holds 0",
         passed=low <= 0 <= high if known else None,
         why="Sites that prepare, or people who wait for the programme, change before it starts; the base period is "
@@ -197,6 +233,16 @@ def inference_check(rolled: Rolled) -> Check:
     """Whether the permutation test, which needs no theory, says what the interval says."""
     import pandas as pd
 
+    title, columns = (
+        "Does the conclusion need large-sample theory?",
+        (Column("how", "How"), Column("p", "P", "p", missing="–")),
+    )
+    why = (
+        "The site is the unit. With few of them errors by theory are too small; where the two disagree, believe the "
+        "permutation."
+    )
+    if rest_on_few(rolled, rolled.treated):
+        return _hidden("check_inference", title, columns, why, rolled)
     main, permuted = permuted_line(rolled), rolled.permuted
     sites = rolled.effects.n_clusters
     frame = pd.DataFrame([
@@ -214,13 +260,9 @@ def inference_check(rolled: Rolled) -> Check:
         else f"Not judged with {sites} {rolled.plan.unit}s: one of the P values does not exist."
     )
     return Check(
-        "check_inference", "Does the conclusion need large-sample theory?", frame,
-        (Column("how", "How"), Column("p", "P", "p", missing="–")),
-        tuple(filter(None, [permuted.note, rolled.wild.note])), said,
+        "check_inference", title, frame, columns, tuple(filter(None, [permuted.note, rolled.wild.note])), said,
         observed=permuted.p_value if known else None, threshold=f"the same side of {ALPHA} by both",
-        passed=bool(agree) if known else None,
-        why="The site is the unit. With few of them errors by theory are too small; where the two disagree, believe "
-        "the permutation.",
+        passed=bool(agree) if known else None, why=why,
     )  # fmt: skip
 
 

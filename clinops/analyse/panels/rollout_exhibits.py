@@ -17,6 +17,7 @@ from clinops.analyse.panels.lines import (
     STACKED,
     lines,
     main_line,
+    since_few,
     sizes,
 )
 from clinops.analyse.panels.rolled import LEVEL, Rolled, size_name, value_of
@@ -175,7 +176,7 @@ def event_study(rolled: Rolled, min_cell: int) -> Result:
     import pandas as pd
 
     plan, found = rolled.plan, rolled.study
-    few = np.array([_few(rolled, int(e), min_cell) for e in found.event_time], dtype=bool)
+    few = np.array([since_few(rolled, int(e)) for e in found.event_time], dtype=bool)
     which = np.flatnonzero((np.abs(found.event_time) <= REACH) & ~few & np.isfinite(found.estimate))
     limits = band(found, which, rolled)
     base = pd.DataFrame([{"since": int(found.reference), "estimate": 0.0}])
@@ -215,13 +216,6 @@ def event_study(rolled: Rolled, min_cell: int) -> Result:
     )  # fmt: skip
 
 
-def _few(rolled: Rolled, since: int, min_cell: int) -> bool:
-    """Whether a time since the start rests on so few persons or events that nothing of it is shown."""
-    cells = rolled.cells[(rolled.cells["period"] - rolled.cells["first"] == since) & (rolled.cells["first"] > 0)]
-    persons, events = float(cells["persons"].sum()), float(cells["total"].sum())
-    return 0 < persons < min_cell or (rolled.plan.outcome.measure != "cost" and 0 < events < min_cell)
-
-
 def effects(rolled: Rolled, min_cell: int) -> Result:
     """Every estimate of the effect."""
     import pandas as pd
@@ -246,7 +240,7 @@ def effects(rolled: Rolled, min_cell: int) -> Result:
             cells = cells[cells["cohort"] == named[line.label]]
         elif line.part == CALENDAR:
             cells = cells[cells["period"] == plan.names.index(line.period)]
-        if rest_on_few(rolled, cells, min_cell):
+        if rest_on_few(rolled, cells):
             hidden += [(i, column, HIDDEN) for column in ("estimate", "low", "high", "p", "p_permuted")]
     for row, column, _ in hidden:
         frame.loc[row, column] = np.nan
@@ -263,10 +257,10 @@ def effects(rolled: Rolled, min_cell: int) -> Result:
     )  # fmt: skip
 
 
-def rest_on_few(rolled: Rolled, cells: pd.DataFrame, min_cell: int) -> bool:
+def rest_on_few(rolled: Rolled, cells: pd.DataFrame) -> bool:
     """Whether some cells hold so few persons or events that nothing made of them is shown."""
     size = sizes(rolled, cells)
-    return any(0 < size.get(name, 0) < min_cell for name in ("n_exposed", "events_exposed"))
+    return any(0 < size.get(name, 0) < rolled.plan.min_cell for name in ("n_exposed", "events_exposed"))
 
 
 def _effect_notes(rolled: Rolled, every: tuple[Any, ...]) -> list[str]:
@@ -299,7 +293,7 @@ def sentence(rolled: Rolled, min_cell: int) -> str:
     plan, main = rolled.plan, main_line(rolled)
     if not np.isfinite(main.estimate):
         return "The effect could not be estimated."
-    if rest_on_few(rolled, rolled.treated, min_cell):
+    if rest_on_few(rolled, rolled.treated):
         return f"The effect rests on fewer than {min_cell} persons or events under the programme and is not shown."
     seen, without = counterfactual(rolled)
     times = 100.0 if plan.per == PERSON else 1.0

@@ -231,6 +231,61 @@ def test_a_hidden_effect_is_not_said_in_words_either(source_of: Any) -> None:
     assert "instead of" in co.rollout(panel(min_cell=1), source_of(tables)).effects.sentence
 
 
+def test_sites_that_all_change_alike_have_no_error_by_theory(source_of: Any) -> None:
+    """Everybody has a visit in every quarter, at both sites of a side: the effect is 0, and P is not."""
+    tables = clinics(seed=6, sizes={6.0: 2, np.inf: 2}, persons=20).tables
+    person = np.repeat(tables["person"]["person_id"].to_numpy(), len(QUARTERS))
+    day = pa.array(np.tile(QUARTERS, len(tables["person"])).astype("datetime64[D]"))
+    visits = pa.table({
+        "visit_occurrence_id": np.arange(1, len(person) + 1), "person_id": person,
+        "visit_concept_id": np.full(len(person), 9203), "visit_start_date": day, "visit_end_date": day,
+    })  # fmt: skip
+    rolled = co.rollout(panel(), source_of(tables | {"visit_occurrence": visits}))
+    frame = rolled.effects.frame
+    assert frame["estimate"].abs().max() < 1e-9 and frame[["low", "high", "p"]].isna().all(axis=None)
+    assert "do not vary" in " ".join(rolled.effects.notes) and "do not vary" in " ".join(rolled.event_study.notes)
+    assert rolled.event_study.frame[["low", "high", "band_low"]].isna().all(axis=None)
+    assert rolled.estimates["std_error"].isna().all() and (rolled.estimates["note"].str.len() > 0).any()
+    assert {check.passed for check in rolled.checks if check.name != "check_panel_design"} == {None}
+
+
+def test_checks_say_nothing_of_what_rests_on_small_counts(source_of: Any) -> None:
+    """Differences that the event study and the effects leave out are no more in the checks than there."""
+    tables = clinics(seed=6, sizes={6.0: 2, 8.0: 2, np.inf: 4}, persons=8, rate=0.01).tables
+    names = ("check_trends_before", "check_other_trends", "check_early_effect", "check_inference")
+    hidden = {check.name: check for check in co.rollout(panel(), source_of(tables)).checks}
+    shown = {check.name: check for check in co.rollout(panel(min_cell=1), source_of(tables)).checks}
+    for name in names:
+        assert not hidden[name].frame.select_dtypes("number").notna().to_numpy().any(), name
+        assert "fewer than 11 persons or events" in hidden[name].sentence and hidden[name].passed is None
+        assert hidden[name].observed is None and "mean effect" not in " ".join(hidden[name].notes)
+        assert shown[name].frame.select_dtypes("number").notna().to_numpy().any(), name
+
+
+def test_results_leave_out_what_the_tables_leave_out(source_of: Any, tmp_path: Path) -> None:
+    """Every row has its counts, and the event study of the results is that of the report."""
+    tables = clinics(seed=6, sizes={6.0: 6, np.inf: 6}, persons=8, rate=0.15).tables
+    rolled = co.rollout(panel(min_cell=18), source_of(tables))
+    seen = rolled.event_study.frame["since"]
+    check = rollout_checks.trends_before(rolled.rolled)
+    assert check.frame["since"].tolist() == seen[(seen < -1) & (seen >= -4)].tolist()
+    assert "rest on counts below 18" in " ".join(check.notes) and "mean effect" not in " ".join(check.notes)
+    assert check.observed is not None and seen.tolist() == [-5, -3, -2, -1, 0, 1]
+    rows = rolled.estimates
+    studied = rows[rows["category"] == "Event study"]
+    assert sorted(studied["period"].astype(int)) == seen[seen != -1].tolist()
+    cells = rolled.rolled.cells
+    for row in studied.itertuples():
+        here = cells[cells["period"] - cells["first"] == int(row.period)]
+        assert (row.n_exposed, row.events_exposed) == (here["persons"].sum(), here["total"].sum())
+    assert rows["n_exposed"].notna().all() and rows["events_exposed"].notna().all()
+    none = co.rollout(panel(), source_of(clinics(seed=6, sizes={6.0: 2, np.inf: 4}, persons=8, rate=0.01).tables))
+    folder = none.write(tmp_path / "out")
+    assert folder is not None and pd.isna(line(none, MAIN)["estimate"])
+    written = pd.read_csv(folder / "results.csv")
+    assert len(written) and (written.loc[written["estimate"].notna(), "events_exposed"] == 0).all()
+
+
 def test_fewer_sites_than_leads_leave_the_power_of_the_look_unknown(source_of: Any) -> None:
     found = clinics(seed=6, sizes={6.0: 2, np.inf: 2}, persons=20)
     rolled = co.rollout(panel(), source_of(found.tables))
