@@ -36,7 +36,7 @@ CALIPER = 0.2
 
 NEAR = 0.05
 """What `match` takes: over 2,000 simulated worlds pairs up to 0.2 SD apart left a bias of a third of a standard error,
-0.05 none (docs/methods/truth.md)."""
+0.05 a twelfth (docs/methods/truth.md)."""
 
 _SCORE = ("penalty", "strength", "using")
 _PAIRS = ("ratio", "caliper_on", "exact", "replacement", "order")
