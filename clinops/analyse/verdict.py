@@ -119,11 +119,9 @@ def threats(
 ) -> tuple[str, ...]:  # fmt: skip
     """The three largest threats to the answer, gravest first."""
     found = [(0, f"{c.title} No: {c.sentence} {c.why}") for c in checks if c.passed is False]
-    if protocol.assignment != "random":
+    if drawn := not_drawn(protocol):
         strength = f" A confounder would need risk ratios of {e_value:.2f} with both to explain it." if e_value else ""
-        found.append(
-            (2, f"The exposure was chosen, not drawn: what the covariates miss is not adjusted for.{strength}")
-        )
+        found.append((2, f"{drawn}{strength}"))
     if source.capture == "ehr":
         found.append(
             (1, "The source sees only care given inside it; care elsewhere is neither counted nor paid for here.")
@@ -141,3 +139,16 @@ def threats(
     found.append((5, "One source and one period: another population may respond otherwise."))
     found.append((6, "Codes stand for conditions and events; their accuracy was not validated here."))
     return tuple(text for _, text in sorted(found, key=lambda pair: pair[0])[:3])
+
+
+def not_drawn(protocol: Protocol | None) -> str:
+    """What it means for the answer that nobody drew lots; empty where somebody did. Without a protocol: chosen."""
+    if protocol is not None and protocol.assignment == "random":
+        return ""
+    if protocol is not None and protocol.assignment == "as if random":
+        reason = (protocol.assignment_reason or "no reason is given").strip().rstrip(".")
+        return (
+            f"The offer is defended as if random ({reason}). That is an argument and not a fact: where it does not "
+            "hold, what the covariates miss is not adjusted for."
+        )
+    return "The exposure was chosen, not drawn: what the covariates miss is not adjusted for."

@@ -28,7 +28,9 @@ __all__ = [
 
 _MAX_ITERATIONS = 100
 _STEP_SMALL = 1e-10  # largest change of the linear predictor's unit-scaled coefficients at convergence
-_STEP_DRIFT = 1e-3  # a coefficient still moving by this much when the deviance stands still has no finite MLE
+# A coefficient that still moves by this much when the deviance stands still, and moves somebody's linear predictor as
+# far, has no finite MLE. Coefficients that move against each other alone are rounding (a mean far above its spread).
+_STEP_DRIFT = 1e-3
 _ALIASED = 1e-7  # R's `qr` tolerance: a column this close to the span of earlier ones carries no information
 _INDEPENDENT = 0.05  # a column of length 1 that keeps this much beside those before it is far from aliased
 _BLOCK = 1 << 18  # numbers of a matrix handled at a time, so that what is made of them stays in a processor's cache
@@ -321,21 +323,27 @@ def _irls(
     beta = _initial(X, scale, y, prior, shift, family) if start is None else start * scale
     eta = X @ (beta / scale) + shift
     deviance = _deviance(eta, y, prior, family)
-    step = np.zeros_like(beta)
+    counted, moved, step = prior > 0, np.inf, np.zeros_like(beta)
     for iteration in range(1, _MAX_ITERATIONS + 1):
         previous = step
         step = _newton_step(X, scale, y, prior, family, eta)
         if step is None:  # the information vanished: the fitted means reached the edge of what is possible
             return beta / scale, iteration, _drifting(previous)
-        beta, eta, fresh = _halve_until_better(beta, eta, step, X @ (step / scale), y, prior, family, deviance)
+        move, before = X @ (step / scale), moved
+        moved = float(np.abs(move[counted]).max())
+        beta, eta, fresh = _halve_until_better(beta, eta, step, move, y, prior, family, deviance)
         small = np.abs(step).max() <= _STEP_SMALL * (1 + np.abs(beta).max())
         still = abs(deviance - fresh) <= 1e-12 * (abs(fresh) + 0.1)
         deviance = fresh
         if small:
             return beta / scale, iteration, np.zeros(0, np.int64)
         if still and np.abs(step).max() > _STEP_DRIFT:
-            return beta / scale, iteration, _drifting(step)
-    return beta / scale, _MAX_ITERATIONS, _drifting(step)
+            # a straight line always has a finite maximum; its linear predictor has y's unit and knows no small step
+            if moved > _STEP_DRIFT and family.name != "gaussian":
+                return beta / scale, iteration, _drifting(step)
+            if moved > before / 2:  # rounding is all that is left
+                return beta / scale, iteration, np.zeros(0, np.int64)
+    return beta / scale, _MAX_ITERATIONS, np.zeros(0, np.int64) if family.name == "gaussian" else _drifting(step)
 
 
 def _drifting(step: Floats) -> Ints:

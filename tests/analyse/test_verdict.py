@@ -245,6 +245,14 @@ def test_a_chosen_exposure_has_its_e_value_and_a_random_one_no_such_threat() -> 
     assert not any("chosen" in one for one in said(protocol=protocol(assignment="random", adjust=co.crude())))
 
 
+def test_an_offer_defended_as_if_random_is_told_with_its_reason_and_as_an_argument() -> None:
+    reason = "Letters went out in the order of a number that the insurer drew."
+    found = said(protocol=protocol(assignment="as if random", assignment_reason=reason))[0]
+    assert found.startswith(f"The offer is defended as if random ({reason[:-1]}). That is an argument and not a fact")
+    assert "chosen, not drawn" not in found and "risk ratios of 1.50 with both" in found
+    assert "(no reason is given)" in said(protocol=protocol(assignment="as if random"))[0]
+
+
 def test_losses_and_what_was_not_measured() -> None:
     found = said(complete=0.72, not_possible=[("HbA1c", "no table")])
     assert "Only 72% were observed" in found[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clinops.errors import DataError, DefinitionError
-from clinops.stats.glm import glm, independent_columns
+from clinops.stats.glm import expit, glm, independent_columns
 from tests.support import assert_close, oracle, oracle_csv
 
 RAND = oracle("costs/rand_hie_two_part")
@@ -141,6 +141,48 @@ def test_quasi_separation_keeps_the_standard_errors_of_other_columns() -> None:
     assert "Column(s) [1]" in fit.note and np.isnan(fit.std_error[1])
     assert_close(fit.coef[0], np.log(2), 1e-6)
     assert_close(fit.std_error[0], np.sqrt(1 / 10 + 1 / 20), 1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize(("mean", "spread"), [(201106.0, 0.0), (1e5, 1.0), (1e6, 1.0), (1e5, 0.1)])
+def test_a_mean_far_above_its_spread_is_no_separation_of_a_straight_line(
+    mean: float, spread: float, size: float
+) -> None:
+    """Closed form: slope and error of the column less its mean; a spread of 0 is a month written 201001 to 201212."""
+    rng = np.random.default_rng(7)
+    month = 201001.0 + 100 * rng.integers(0, 3, 500) + rng.integers(0, 12, 500)
+    x = month if spread == 0 else mean + spread * rng.normal(size=500)
+    y = size * (0.5 * (x - mean) + rng.normal(size=500))
+    fit = glm(np.column_stack([np.ones(500), x]), y, "gaussian", se="model")
+    centred = x - x.mean()
+    slope = centred @ y / (centred @ centred)
+    residual = y - y.mean() - slope * centred
+    assert fit.converged and fit.note == ""
+    assert fit.coef[1] == pytest.approx(slope, rel=1e-7)
+    assert fit.std_error[1] == pytest.approx(np.sqrt(residual @ residual / 498 / (centred @ centred)), rel=1e-7)
+    exact = glm(np.column_stack([np.ones(500), x]), size * 0.5 * (x - mean), "gaussian", se="model")
+    assert exact.converged and exact.note == "" and exact.coef[1] == pytest.approx(0.5 * size, rel=1e-7)
+
+
+@pytest.mark.parametrize("family", ["binomial", "probit", "poisson", "gamma"])
+@pytest.mark.parametrize("mean", [1e5, 1e6])
+def test_a_mean_far_above_its_spread_moves_the_intercept_alone(family: str, mean: float) -> None:
+    rng = np.random.default_rng(8)
+    z = rng.normal(size=600)
+    y = {
+        "poisson": rng.poisson(np.exp(0.5 * z)).astype(float), "gamma": rng.gamma(2, np.exp(0.5 * z)),
+    }.get(family, (rng.uniform(size=600) < expit(z)).astype(float))  # fmt: skip
+    far, near = (glm(np.column_stack([np.ones(600), z + shift]), y, family, se="model") for shift in (mean, 0.0))
+    assert far.converged and far.note == "" and near.converged
+    assert [far.coef[1], far.std_error[1]] == pytest.approx([near.coef[1], near.std_error[1]], rel=1e-6)
+
+
+def test_separation_is_seen_beside_a_mean_far_above_its_spread() -> None:
+    rng = np.random.default_rng(9)
+    x, group = 1e5 + rng.normal(size=500), np.arange(500) % 50 == 0
+    y = (rng.uniform(size=500) < 0.4) & ~group
+    fit = glm(np.column_stack([np.ones(500), x, group]), y.astype(float), "binomial")
+    assert not fit.converged and "separate" in fit.note and np.isnan(fit.std_error[2])
 
 
 def test_poisson_group_without_events_has_no_finite_estimate() -> None:

@@ -128,6 +128,91 @@ def test_what_is_left_adds_the_errors() -> None:
     assert math.isnan(still.p_value) and still.observed == 0
 
 
+# --- clusters -------------------------------------------------------------------------------------------------
+
+
+def clustered(seed: int, groups: int, size: int, first: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Before, after and cluster; each cluster moves by a common amount of SD 1 beside a person's of SD 1."""
+    rng = np.random.default_rng(seed)
+    ids = np.repeat(np.arange(first, first + groups), size)
+    before = rng.normal(size=len(ids))
+    return before, before + np.repeat(rng.normal(size=groups), size) + rng.normal(size=len(ids)), ids
+
+
+def test_clusters_of_one_size_have_the_error_of_their_means() -> None:
+    """Closed form: CR1 of a mean is the spread of the clusters' means over the root of their number."""
+    x, y, ids = clustered(1, 12, 5)
+    known = truncated_change(0, 1, 0.5, 0.0)
+    found = before_after(x, y, known, cluster=ids)
+    means = (y - x).reshape(12, 5).mean(axis=1)
+    assert found.observed_error == pytest.approx(means.std(ddof=1) / math.sqrt(12), rel=1e-12)
+    assert found.left_error == found.observed_error
+    everybody = matched_change(x, x, y, strata=1, cluster=ids)
+    assert everybody.std_error == pytest.approx(found.observed_error, rel=1e-12)
+
+
+def test_the_clustered_error_of_the_line_is_that_of_the_regression() -> None:
+    """The intercept of a regression on the distance from the selected, CR1 by matrices."""
+    x, y, ids = clustered(2, 15, 4)
+    design = np.column_stack([np.ones(60), x - 1.5])
+    bread = np.linalg.inv(design.T @ design)
+    scores = design * (y - design @ (bread @ design.T @ y))[:, None]
+    sums = scores.reshape(15, 4, 2).sum(axis=1)
+    cov = 15 / 14 * 59 / 58 * bread @ sums.T @ sums @ bread
+    found = linear_change([1.0, 2.0], x, y, cluster=ids)
+    assert found.std_error == pytest.approx(math.sqrt(cov[0, 0]), rel=1e-9)
+
+
+def test_persons_who_are_all_a_cluster_of_their_own_have_the_plain_errors() -> None:
+    x, y, _ = clustered(3, 30, 1)
+    mine, theirs = slice(0, 10), slice(10, 30)
+    for make in (linear_change, matched_change):
+        more = {"strata": 2} if make is matched_change else {}
+        plain = make(x[mine], x[theirs], y[theirs], **more)
+        alone = make(x[mine], x[theirs], y[theirs], cluster=np.arange(10, 30), **more)
+        both = before_after(x[mine], y[mine], plain), before_after(x[mine], y[mine], alone, cluster=np.arange(10))
+        assert both[0].left_error == pytest.approx(both[1].left_error, rel=1e-12)
+        assert plain.std_error == pytest.approx(alone.std_error, rel=1e-12)
+
+
+def test_the_same_persons_on_both_sides_have_the_error_of_their_differences() -> None:
+    """Closed form: the paired error, and n/(n-1) (2n-1)/2n for n clusters of two rows."""
+    x, y, ids = clustered(4, 20, 1)
+    rng = np.random.default_rng(5)
+    now, later = x, y + rng.normal(size=20)
+    found = before_after(now, later, matched_change(now, x, y, strata=1, cluster=ids), cluster=ids)
+    paired = ((later - now) - (y - x)).std(ddof=1) / math.sqrt(20)
+    assert found.left_error == pytest.approx(paired * math.sqrt(20 / 19 * 39 / 40), rel=1e-12)
+
+
+def test_with_clusters_nothing_is_found_as_often_as_is_said_and_without_them_far_more_often() -> None:
+    plain, respected = [], []
+    for seed in range(400):
+        mine, theirs = clustered(2 * seed, 20, 8), clustered(2 * seed + 1, 20, 8, first=100)
+        args = (mine[0], theirs[0], theirs[1])
+        plain.append(before_after(*mine[:2], matched_change(*args, strata=2)).p_value)
+        expected = matched_change(*args, strata=2, cluster=theirs[2])
+        respected.append(before_after(*mine[:2], expected, cluster=mine[2]).p_value)
+    assert np.mean(np.array(plain) < 0.05) > 0.25
+    assert np.mean(np.array(respected) < 0.05) < 0.05 + 3.5 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_too_few_clusters_have_no_error_or_no_expectation() -> None:
+    x, y, ids = clustered(6, 4, 5)
+    expected = matched_change(x, x, y, strata=1, cluster=ids)
+    single = before_after(x, y, expected, cluster=np.zeros(20))
+    assert np.isnan([single.observed_error, single.left_error, single.left_low, single.p_value]).all()
+    assert math.isfinite(single.left)
+    with pytest.raises(DataError, match="two untreated persons of two clusters"):
+        matched_change(x, x, y, cluster=np.zeros(20))
+    with pytest.raises(DataError, match="3 clusters"):
+        linear_change(x, x, y, cluster=ids % 2)
+    with pytest.raises(DataError, match="one side alone"):
+        before_after(x, y, expected)
+    with pytest.raises(DataError, match=r"must be \(20,\)"):
+        matched_change(x, x, y, cluster=ids[1:])
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="above 0"):
         truncated_change(0, 0, 0.5, 1)

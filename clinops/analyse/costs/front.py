@@ -11,6 +11,7 @@ from clinops.analyse.costs import horizon, terms
 from clinops.analyse.costs.rows import CostRows
 from clinops.analyse.costs.stake import Stake, limits
 from clinops.analyse.effects import LEVEL
+from clinops.analyse.verdict import not_drawn
 from clinops.results.front import FrontPage
 from clinops.results.result import Check, Column, Figure, Result
 
@@ -176,9 +177,8 @@ def strip(rows: CostRows, truth: float | None) -> Result:
 
 def _threats(care: CostOfCare, checks: Iterable[Check]) -> tuple[str, ...]:
     found = [f"{check.title} No: {check.sentence}" for check in checks if check.passed is False]
-    random = care.study is not None and care.study.protocol.assignment == "random"
-    if not random:
-        found.append("The exposure was chosen, not drawn: what the covariates miss is not adjusted for.")
+    if drawn := not_drawn(None if care.study is None else care.study.protocol):
+        found.append(drawn)
     if care.plan.prices is None and not any(c.name == "cost_check_prices" and c.passed is False for c in checks):
         found.append("Prices are as recorded: a change of prices between the arms' calendar time is in the difference.")
     found.append("Care that no claim tells of is neither counted nor paid for here.")

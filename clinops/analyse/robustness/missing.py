@@ -13,6 +13,7 @@ from clinops.analyse.dataset import Dataset, Floats
 from clinops.analyse.effects import LEVEL, Row
 from clinops.analyse.robustness.setting import COUNTS, Setting, number
 from clinops.define.measures import Measure
+from clinops.errors import DataError
 from clinops.results.result import Column, Result, absent
 
 if TYPE_CHECKING:
@@ -59,17 +60,20 @@ def _sized(setting: Setting, row: Row, whole: np.ndarray) -> Row:
 def _pooled(setting: Setting, main: Row, m: int) -> Row:
     from clinops.stats.imputations import pool
 
-    p, found = setting.protocol, []
-    for baseline in _completed(setting, m):
-        data = Dataset(baseline, setting.data.outcomes)
-        made = adjust(data, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
-        found.append(setting.row(data, setting.outcome, made, setting.main))
+    p, found, why = setting.protocol, [], ""
+    try:
+        for baseline in _completed(setting, m):
+            data = Dataset(baseline, setting.data.outcomes)
+            made = adjust(data, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
+            found.append(setting.row(data, setting.outcome, made, setting.main))
+    except DataError as problem:
+        why = f": {str(problem).rstrip('.')}"
     q, s = (np.array([number(row[name]) for row in found]) for name in ("estimate", "std_error"))
     level = f"Filled in {m} times, pooled"
     row = main | {"level": level, "method": "multiple imputation", "se_kind": "Rubin's rules"}
     blank = ("std_error", "conf_low", "conf_high", "p_value", "value_exposed", "value_comparator")
-    if not (np.isfinite(q).all() and np.isfinite(s).all()):
-        return row | dict.fromkeys(blank) | {"estimate": None, "note": "an imputed data set gave no estimate"}
+    if why or not (np.isfinite(q).all() and np.isfinite(s).all()):
+        return row | dict.fromkeys(blank) | {"estimate": None, "note": f"an imputed data set gave no estimate{why}"}
     pooled = pool(q, s**2, level=LEVEL)
     return row | {
         "estimate": pooled.estimate, "std_error": pooled.std_error, "conf_low": pooled.conf_low,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clinops.analyse import words
 from clinops.analyse.analysis import Analysis, Readable
@@ -62,7 +63,7 @@ class Change:
     before, after : (n,) of the exposed who were observed throughout the time before.
     found : by way, the expectation, or the reason why there is none.
     window : the days before. whole : share followed to the end of the window or to death.
-    n_untreated : by way, persons from whom the expectation comes.
+    n_untreated : by way, persons from whom the expectation comes. cluster : (n,) of the exposed, by the protocol.
     """
 
     before: Floats
@@ -71,6 +72,12 @@ class Change:
     window: Window
     whole: float
     n_untreated: dict[str, int]
+    cluster: NDArray[np.int64]
+
+    @property
+    def single(self) -> bool:
+        """Whether all of the exposed are of one cluster, which leaves no error."""
+        return len(np.unique(self.cluster)) < 2
 
 
 def change_of(setting: Setting) -> Change | str:
@@ -82,6 +89,8 @@ def change_of(setting: Setting) -> Change | str:
         return "who is alive on the index date has not died before it."
     if measure.measure == "value":
         return "a single measurement before is not a window of use; compare its change between the arms."
+    if setting.protocol.cluster != "person" and not _sites(setting.study.design.baseline, setting.protocol.cluster):
+        return f"the protocol clusters on the {setting.protocol.cluster}, but no row has one; use cluster='person'."
     window = Window(-measure.window.length, -1)
     one, zero = _arm_values(setting, setting.study.exposed, setting.study.comparator, window)
     least = setting.protocol.min_cell
@@ -99,18 +108,19 @@ def change_of(setting: Setting) -> Change | str:
         ("comparators", matched_change, zero), ("earlier", matched_change, earlier), ("line", linear_change, zero),
     ):  # fmt: skip
         try:
-            found[way] = make(one[0], *untreated[:2])
+            found[way] = make(one[0], *untreated[:2], cluster=untreated[3])
         except DataError as problem:
             found[way] = str(problem)
     used = {"comparators": len(zero[0]), "earlier": len(earlier[0]), "line": len(zero[0])}
-    return Change(one[0], one[1], found, window, one[2], used)
+    return Change(one[0], one[1], found, window, one[2], used, one[3])
 
 
-Values = tuple[Floats, Floats, float]
+Values = tuple[Floats, Floats, float, NDArray[np.int64]]
+"""Before, after, the share followed to the end, and the cluster, of an arm."""
 
 
 def _arm_values(setting: Setting, exposed: Any, comparator: Any, window: Window) -> tuple[Values, Values]:
-    """Before, after and share followed of each arm, of those observed throughout the window before."""
+    """Before, after, share followed and cluster of each arm, of those observed throughout the window before."""
     from clinops.build import rows
 
     past = before_measure(setting.outcome, window, f"{setting.outcome.name} before")
@@ -126,10 +136,28 @@ def _arm_values(setting: Setting, exposed: Any, comparator: Any, window: Window)
     seen &= np.isfinite(before) & np.isfinite(after) & (outcomes["end_day"].to_numpy() > 0)
     whole = outcomes["end_reason"].isin(["window", "death"]).to_numpy()
     arm = baseline.frame["arm"].to_numpy() == 1
-    both = []
+    both, group = [], _groups(baseline.frame, alone.cluster)
     for keep in (arm & seen, ~arm & seen):
-        both.append((before[keep], after[keep], float(whole[keep].mean()) if keep.any() else float("nan")))
+        share = float(whole[keep].mean()) if keep.any() else float("nan")
+        both.append((before[keep], after[keep], share, group[keep]))
     return both[0], both[1]
+
+
+SITES = {"care site": "care_site_id", "clinician": "clinician_id"}
+
+
+def _sites(frame: pd.DataFrame, cluster: str) -> bool:
+    """Whether any row has the care site or the clinician on whom the protocol clusters."""
+    return SITES[cluster] in frame and bool(frame[SITES[cluster]].notna().any())
+
+
+def _groups(frame: pd.DataFrame, cluster: str) -> NDArray[np.int64]:
+    """(n,) cluster ids that mean the same in every cohort: even ones of sites, odd ones of persons (without a site)."""
+    person = 2 * frame["person_id"].to_numpy(dtype=np.int64) + 1
+    if cluster == "person" or not _sites(frame, cluster):
+        return np.asarray(person)
+    units = frame[SITES[cluster]]
+    return np.where(units.isna(), person, 2 * units.fillna(0).to_numpy(dtype=np.int64))
 
 
 def _earlier(setting: Setting, window: Window) -> Values:
@@ -140,7 +168,7 @@ def _earlier(setting: Setting, window: Window) -> Values:
     apart = setting.outcome.window.end + 1
     cohort = at_earlier_entry(setting.study.exposed, apart, -(window.start or 0))
     if cohort.entries < 2:
-        return np.empty(0), np.empty(0), float("nan")
+        return np.empty(0), np.empty(0), float("nan"), np.empty(0, dtype=np.int64)
     return _arm_values(setting, cohort, setting.study.comparator, window)[0]
 
 
@@ -149,7 +177,9 @@ def compared(change: Change, way: str) -> BeforeAfter | None:
     from clinops.stats.regression_to_mean import before_after
 
     expected = change.found[way]
-    return None if isinstance(expected, str) else before_after(change.before, change.after, expected, level=LEVEL)
+    if isinstance(expected, str):
+        return None
+    return before_after(change.before, change.after, expected, level=LEVEL, cluster=change.cluster)
 
 
 def change_table(setting: Setting, change: Change | str, chosen: str = "comparators") -> Result:
@@ -183,6 +213,7 @@ def change_table(setting: Setting, change: Change | str, chosen: str = "comparat
         "What is left is no effect: it holds every other difference between the exposed and those from whom the "
         "expectation comes. Regression to the mean: Davis 1976; Linden 2013.",
         *_uncovered(frame),
+        _clustered(setting, change),
         *reasons,
     )  # fmt: skip
     return Result(NAMES[0], title, frame, _change_columns(setting), notes, _change_sentence(setting, frame))
@@ -197,6 +228,15 @@ def _uncovered(frame: pd.DataFrame) -> tuple[str, ...]:
         "the others, mostly the highest, have no untreated persons like them, and would have fallen most by "
         "themselves.",
     )
+
+
+def _clustered(setting: Setting, change: Change) -> str:
+    """What the intervals respect."""
+    unit = setting.protocol.cluster
+    if change.single:
+        return f"All of {setting.names[0]} are of one {unit}: no interval, since one {unit} shows no spread."
+    also = " (a person without one is a cluster alone)" if unit != "person" else ""
+    return f"Intervals are clustered by {unit}{also} over both sides together (CR1)."
 
 
 def _change_columns(setting: Setting) -> tuple[Column, ...]:
@@ -270,11 +310,13 @@ def change_rows(setting: Setting, change: Change | str) -> list[Row]:
         if found is None:
             row |= {"estimate": None, "note": str(change.found[way])}
         else:
+            alone = "; of one person or cluster: no error" if np.isnan(found.left_error) else ""
             row |= {
                 "n_exposed": found.n, "value_exposed": found.observed, "value_comparator": found.expected,
                 "estimate": found.left, "std_error": found.left_error, "conf_low": found.left_low,
                 "conf_high": found.left_high, "p_value": found.p_value,
-                "note": "regression to the mean taken away; no effect",
+                "se_kind": f"CR1 (clusters: {setting.protocol.cluster})",
+                "note": "regression to the mean taken away; no effect" + alone,
             }  # fmt: skip
         made.append(setting.named(row))
     return made

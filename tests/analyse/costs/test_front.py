@@ -177,6 +177,9 @@ def test_threats_are_failed_checks_first_and_no_more_than_three() -> None:
     assert one[0].startswith("Is it? No:") and "chosen, not drawn" in one[1] and "Prices are as recorded" in one[2]
     drawn = front._threats(care_of(assignment="random", prices="2022"), ())
     assert drawn == ("Care that no claim tells of is neither counted nor paid for here.",)
+    defended = care_of(assignment="as if random")
+    defended.study.protocol.assignment_reason = "By a number that the insurer drew."
+    assert "defended as if random (By a number that the insurer drew)" in front._threats(defended, ())[0]
     assert "Prices" not in " ".join(front._threats(care_of(), (check("cost_check_prices", False),))[1:])
 
 

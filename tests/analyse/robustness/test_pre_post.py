@@ -138,6 +138,44 @@ def test_who_was_not_observed_before_is_left_out_and_nobody_is_said(source_of: C
     assert nobody.figure.sentence.startswith("Not possible") and len(nobody.estimates) == 0
 
 
+def at_sites(sites: dict[int, int | None], **more: Any) -> dict[str, Any]:
+    """Eight of the exposed and sixteen others, each with the care site of their home."""
+    tables = records(HIGH * 2, LOW * 2)
+    people = [{"person_id": p, "care_site_id": sites[p]} for p in (*range(1, 9), *range(1001, 1017))]
+    return tables | {"person": tiny(person=people)["person"]}
+
+
+def test_intervals_respect_the_care_sites_of_both_sides(source_of: Callable[..., Any]) -> None:
+    """By hand: sites 1 to 4 hold two of the exposed and four others each; their shares are summed by site."""
+    sites = {p: (p - 1) // 2 + 1 for p in range(1, 9)} | {p: (p - 1001) // 4 + 1 for p in range(1001, 1017)}
+    source = source_of(at_sites(sites), capture="enrolment")
+    row = co.pre_post(protocol(cluster="care site"), source, "comparators").estimates.iloc[0]
+    mine, theirs = np.array(HIGH * 2, dtype=float), np.array(LOW * 2, dtype=float)
+    change, moved = mine[:, 1] - mine[:, 0], theirs[:, 1] - theirs[:, 0]
+    share, total = (change - change.mean()) / np.sqrt(8 * 7), np.zeros(4)
+    np.add.at(total, np.arange(8) // 2, share)
+    for value, weight in ((8, 0.5), (6, 0.5)):  # four others began at either
+        like = np.flatnonzero(theirs[:, 0] == value)
+        np.add.at(total, like // 4, -weight * (moved[like] - moved[like].mean()) / np.sqrt(len(like) * (len(like) - 1)))
+    n = 8 + 8
+    assert row["std_error"] == pytest.approx(1000 * np.sqrt(total @ total * 4 / 3 * (n - 1) / n))
+    assert row["se_kind"] == "CR1 (clusters: care site)"
+    alone = co.pre_post(protocol(), source, "comparators").estimates.iloc[0]
+    assert alone["std_error"] != pytest.approx(row["std_error"]) and alone["estimate"] == row["estimate"]
+
+
+def test_the_exposed_of_one_care_site_have_no_interval(source_of: Callable[..., Any]) -> None:
+    sites = dict.fromkeys(range(1, 9), 1) | {p: p for p in range(1001, 1017)}
+    made = co.pre_post(protocol(cluster="care site"), source_of(at_sites(sites), capture="enrolment"), "comparators")
+    assert np.isfinite(made.change.frame["left"].iloc[0]) and np.isnan(made.change.frame["left_low"].iloc[0])
+    assert any("one care site shows no spread" in note for note in made.change.notes)
+    assert made.estimates["note"].iloc[0].endswith("of one person or cluster: no error")
+    assert "nan" not in made.change.sentence.lower() and made.figure.figure is not None
+    nowhere = dict.fromkeys((*range(1, 9), *range(1001, 1017)))
+    none = co.pre_post(protocol(cluster="care site"), source_of(at_sites(nowhere), capture="enrolment"), "comparators")
+    assert none.change.sentence.startswith("Not possible: the protocol clusters on the care site, but no row has one")
+
+
 def test_death_has_no_before(source_of: Callable[..., Any]) -> None:
     dies = co.time_to(co.events("death"), co.days(1, 100), name="Death", role="primary", better="lower", worthwhile=0.1)
     tables = records(HIGH, LOW, death=[{"person": 1, "start": on(50)}])

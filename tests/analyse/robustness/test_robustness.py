@@ -388,6 +388,25 @@ def test_without_a_hole_nothing_is_filled_in(setting: Setting) -> None:
     )
 
 
+def test_an_imputed_data_set_that_cannot_be_adjusted_is_a_row_that_says_why(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No weights make the means equal of a value that tells the arms apart; the other rows stand."""
+    study = copy.copy(setting.study)
+    study.protocol = setting.protocol.with_(adjust=co.weight("att", using="entropy"))
+    balanced = dataclasses.replace(setting, study=study)
+    arm = setting.data.exposed
+    apart = setting.data.baseline.assign(sex=np.where(arm, "female", "male"))
+    monkeypatch.setattr(missing, "_completed", lambda *_: iter([apart]))
+    rows = missing.covariate_rows(balanced, 2)
+    assert rows[1]["estimate"] is None and rows[1]["std_error"] is None and rows[1]["conf_low"] is None
+    assert rows[1]["note"].startswith("an imputed data set gave no estimate: No weights make the covariates' means")
+    assert [rows[i]["estimate"] is not None for i in (0, 2)] == [True, True]
+    exhibit = missing.missing_covariates(balanced, rows)
+    assert len(exhibit.frame) == 3 and any(rows[1]["note"] in note for note in exhibit.notes)
+    assert "nan" not in exhibit.sentence
+
+
 def test_bounds_of_those_who_left_are_those_by_hand(tried: Robustness, setting: Setting) -> None:
     data, w = setting.data, setting.adjusted.weights
     gone = missing.lost(setting)
