@@ -256,13 +256,13 @@ def assemble(
     far = np.concatenate([np.zeros(0), *apart])
     order = np.argsort(takers, kind="stable")  # rounds come nearest first, so the order within a treated stays
     takers, taken, far = takers[order], taken[order], far[order]
-    matched = np.unique(takers)
+    matched = takers[np.flatnonzero(np.diff(takers, prepend=-1))]  # they stand in order
     n_treated, n_matched = int(arm.sum()), len(matched)
     weights = np.zeros(n)
     weights[matched] = 1.0
     mates = np.bincount(takers, minlength=n)
-    np.add.at(weights, taken, 1.0 / np.maximum(mates[takers], 1))
-    n_comparators = len(np.unique(taken))
+    weights += np.bincount(taken, weights=1.0 / np.maximum(mates[takers], 1), minlength=n)
+    n_comparators = int(np.count_nonzero(np.bincount(taken, minlength=n)))
     if n_matched:
         weights[~arm] *= n_comparators / n_matched
     lost = n_treated - n_matched
@@ -286,7 +286,7 @@ def _set_ids(n: int, takers: Ints, taken: Ints, replace: bool) -> Ints:
     if not len(takers):
         return label
     if not replace:
-        sets = np.searchsorted(np.unique(takers), takers)
+        sets = np.cumsum(np.diff(takers, prepend=takers[0]) > 0)
         label[takers], label[taken] = sets, sets
         return label
     from scipy.sparse import coo_array
