@@ -12,15 +12,14 @@ import numpy as np
 from clinops._version import __version__
 from clinops.analyse import checks, front, plan, verdict
 from clinops.analyse.adjust import Adjusted, adjust
-from clinops.analyse.analysis import Analysis
 from clinops.analyse.bundle import Bundle
 from clinops.analyse.dataset import Dataset, Floats
+from clinops.analyse.designed import Designed
 from clinops.analyse.effects import MAIN
 from clinops.analyse.exhibits import balance, curves, design, outcomes, positivity
 from clinops.analyse.exhibits import effects as shown
 from clinops.analyse.exhibits.effects import pick
 from clinops.analyse.exhibits.gallery import Gallery
-from clinops.define.findings import Findings
 from clinops.define.measures import Measure
 from clinops.define.protocol import Protocol
 from clinops.define.windows import Window
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from lifelines import KaplanMeierFitter
 
-    from clinops.build.cohorts import Cohort
-    from clinops.build.rows import Baseline, Outcomes
+    from clinops.build.rows import Outcomes
     from clinops.define.register import Register
     from clinops.results.front import FrontPage
 
@@ -41,7 +39,7 @@ NOTEBOOK = "CLINOPS_NOTEBOOK"
 """Set by the runner: the name of the notebook at work, which every row of the results carries."""
 
 
-class Study(Analysis):
+class Study(Designed):
     """A protocol on a source. The design is linted when the study is made; an error stops it there.
 
     Stages come in order (cohorts, baseline, adjustment, outcomes, estimates) and are kept; every exhibit
@@ -65,49 +63,14 @@ class Study(Analysis):
     def __init__(
         self, protocol: Protocol, source: Any, truth: str | Path | None = None, register: str | Path | None = None
     ) -> None:
-        self.protocol = protocol
-        self.source = source
+        super().__init__(protocol, source)
         self.register_file = None if register is None else Path(register)
         self.truth_file = None if truth is None else Path(truth)
-        self.findings: Findings = protocol.lint(source)
-        self.findings.raise_if_stopped()
         self._gallery = Gallery(
             NUMBERS, synthetic=source.synthetic, min_cell=protocol.min_cell, everything=self._everything
         )
 
     # --- stages ---------------------------------------------------------------------------------
-
-    @cached_property
-    def exposed(self) -> Cohort:
-        """The exposed cohort, with its attrition."""
-        from clinops.build.cohorts import build
-
-        return build(self.protocol.exposed, self.source)
-
-    @cached_property
-    def comparator(self) -> Cohort:
-        """The comparator cohort, with its attrition."""
-        from clinops.build.cohorts import build
-
-        return build(self.protocol.comparator, self.source, self.exposed)
-
-    @cached_property
-    def baseline(self) -> Baseline:
-        """One row a person-entry of either arm, with the covariates."""
-        from clinops.build import rows
-
-        return rows.baseline(self.protocol, self.exposed, self.comparator)
-
-    @cached_property
-    def design(self) -> Dataset:
-        """The baseline as arrays; knows no outcome."""
-        return Dataset(self.baseline.frame)
-
-    @cached_property
-    def adjusted(self) -> Adjusted:
-        """The main adjustment: weights or matched sets, the score behind them, what the variance respects."""
-        p = self.protocol
-        return adjust(self.design, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
 
     @cached_property
     def weighted(self) -> Adjusted:
@@ -183,61 +146,7 @@ class Study(Analysis):
 
         return Described(self.source, self.protocol.min_cell)
 
-    # --- exhibits of the design -----------------------------------------------------------------
-
-    @property
-    def attrition(self) -> Result:
-        """Who remains after each rule."""
-        return self._show("attrition", lambda: design.attrition(self.exposed, self.comparator))
-
-    @property
-    def flow(self) -> Result:
-        """Flow diagram of both arms."""
-        return self._show("flow", lambda: design.flow(self.exposed, self.comparator))
-
-    @property
-    def target_trial(self) -> Result:
-        """The target trial and its emulation."""
-        return self._show("target_trial", lambda: design.target_trial(self.protocol, self.source))
-
-    @property
-    def diagram(self) -> Result:
-        """Study-design diagram: what is read when."""
-        return self._show("study_diagram", lambda: design.study_diagram(self.protocol))
-
-    @property
-    def code_lists(self) -> Result:
-        """Code lists with what they matched."""
-        return self._show("code_lists", lambda: design.code_lists(self.protocol, self.source))
-
-    @cached_property
-    def _balances(self) -> balance.Balances:
-        return balance.balances(self.design, self.protocol, self.adjusted)
-
-    @property
-    def balance(self) -> Result:
-        """Baseline before and after adjustment."""
-        make = lambda: balance.baseline_table(self.design, self.protocol, self.adjusted, self._balances)  # noqa: E731
-        return self._show("baseline", make)
-
-    @property
-    def love(self) -> Result:
-        """Love plot."""
-        return self._show("love", lambda: balance.love(self._balances, self.protocol))
-
-    @property
-    def overlap(self) -> Result:
-        """Distribution of the propensity score by arm."""
-        return self._show("overlap", lambda: balance.overlap(self.design, self.protocol, self.adjusted))
-
     # --- exhibits of what happened --------------------------------------------------------------
-
-    @cached_property
-    def currency(self) -> str:
-        """The currency of the source's costs."""
-        from clinops.analyse.money import currency
-
-        return currency(self.source)
 
     @property
     def events(self) -> Result:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinops.analyse import checks, words
-from clinops.analyse.adjust import Adjusted, adjust
-from clinops.analyse.analysis import Analysis
 from clinops.analyse.bundle import Bundle
-from clinops.analyse.dataset import Dataset, Floats
-from clinops.analyse.exhibits import balance, design
+from clinops.analyse.dataset import Floats
+from clinops.analyse.designed import Designed
+from clinops.analyse.exhibits import balance, design, positivity
 from clinops.analyse.exhibits.gallery import Gallery
-from clinops.define.findings import Findings
 from clinops.define.measures import RISKS, Measure
 from clinops.define.protocol import Adjustment, Protocol, Sensitivity
 from clinops.define.windows import Window
 from clinops.results.result import Check, Column, Result
 
 if TYPE_CHECKING:
-    from clinops.build.cohorts import Cohort
-    from clinops.build.rows import Baseline
     from clinops.define.register import Entry
 
 NUMBERS = {
     "attrition": "Table 1", "target_trial": "Table 2", "baseline": "Table 3", "power": "Table 4",
-    "check_design": "Table 5a", "check_balance": "Table 5b", "check_overlap": "Table 5c", "code_lists": "Table 6",
+    "check_design": "Table 5a", "check_balance": "Table 5b", "check_overlap": "Table 5c", "check_equipoise": "Table 5d",
+    "check_positivity": "Table 5e", "code_lists": "Table 6",
     "limits": "Table 7", "study_diagram": "Figure 1", "flow": "Figure 2", "love": "Figure 3", "overlap": "Figure 4",
 }  # fmt: skip
 ORDER = ("attrition", "target_trial", "diagram", "flow", "balance", "love", "overlap", "power")
@@ -37,7 +33,7 @@ ASSUMED = (0.01, 0.05, 0.10)
 """Risks taken for what has no past, such as death."""
 
 
-class DesignStage(Analysis):
+class DesignStage(Designed):
     """A protocol on a source, as far as it can be judged before any outcome is read.
 
     Nothing here reads what happened after the index date, so nothing here can depend on it: change the design until
@@ -53,9 +49,7 @@ class DesignStage(Analysis):
     """
 
     def __init__(self, protocol: Protocol, source: Any) -> None:
-        self.protocol, self.source = protocol, source
-        self.findings: Findings = protocol.lint(source)
-        self.findings.raise_if_stopped()
+        super().__init__(protocol, source)
         self._gallery = Gallery(
             NUMBERS, synthetic=source.synthetic, min_cell=protocol.min_cell, everything=lambda: self.exhibits
         )
@@ -64,73 +58,6 @@ class DesignStage(Analysis):
         """Fix this protocol in a register; see `Protocol.lock`."""
         return self.protocol.lock(register, reason=reason)
 
-    @cached_property
-    def _cohorts(self) -> tuple[Cohort, Cohort]:
-        from clinops.build.cohorts import build
-
-        exposed = build(self.protocol.exposed, self.source)
-        return exposed, build(self.protocol.comparator, self.source, exposed)
-
-    @cached_property
-    def baseline(self) -> Baseline:
-        """One row an entry of either arm, with the covariates."""
-        from clinops.build.rows import baseline
-
-        return baseline(self.protocol, *self._cohorts)
-
-    @cached_property
-    def data(self) -> Dataset:
-        """The baseline as arrays."""
-        return Dataset(self.baseline.frame)
-
-    @cached_property
-    def adjusted(self) -> Adjusted:
-        """The main adjustment, which no outcome enters."""
-        p = self.protocol
-        return adjust(self.data, p.covariates, p.adjust, cluster=p.cluster, seed=p.seed)
-
-    @cached_property
-    def _balances(self) -> balance.Balances:
-        return balance.balances(self.data, self.protocol, self.adjusted)
-
-    # --- exhibits -------------------------------------------------------------------------------
-
-    @property
-    def attrition(self) -> Result:
-        """Who remains after each rule."""
-        return self._show("attrition", lambda: design.attrition(*self._cohorts))
-
-    @property
-    def target_trial(self) -> Result:
-        """The target trial and its emulation."""
-        return self._show("target_trial", lambda: design.target_trial(self.protocol, self.source))
-
-    @property
-    def diagram(self) -> Result:
-        """Study-design diagram: what is read when."""
-        return self._show("study_diagram", lambda: design.study_diagram(self.protocol))
-
-    @property
-    def flow(self) -> Result:
-        """Flow diagram of both arms."""
-        return self._show("flow", lambda: design.flow(*self._cohorts))
-
-    @property
-    def balance(self) -> Result:
-        """Baseline before and after adjustment."""
-        make = lambda: balance.baseline_table(self.data, self.protocol, self.adjusted, self._balances)  # noqa: E731
-        return self._show("baseline", make)
-
-    @property
-    def love(self) -> Result:
-        """Love plot."""
-        return self._show("love", lambda: balance.love(self._balances, self.protocol))
-
-    @property
-    def overlap(self) -> Result:
-        """Distribution of the propensity score by arm."""
-        return self._show("overlap", lambda: balance.overlap(self.data, self.protocol, self.adjusted))
-
     @property
     def power(self) -> Result:
         """The smallest difference each outcome could show, reckoned from the time before the index date."""
@@ -138,18 +65,15 @@ class DesignStage(Analysis):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """What can be judged before outcomes are read: the design, balance and overlap."""
+        """What can be judged before outcomes are read: the design, balance, overlap, equipoise, positivity."""
         made = {
             "check_design": lambda: checks.design_check(self.findings, self.protocol),
             "check_balance": lambda: balance.balance_check(self._balances, self.protocol),
-            "check_overlap": lambda: balance.overlap_check(self.data, self.adjusted),
+            "check_overlap": lambda: balance.overlap_check(self.design, self.adjusted),
+            "check_equipoise": lambda: positivity.equipoise_check(self.design, self.protocol, self.adjusted),
+            "check_positivity": lambda: positivity.positivity_check(self.design, self.protocol, self.adjusted),
         }
         return tuple(self._show(name, make) for name, make in made.items())
-
-    @property
-    def code_lists(self) -> Result:
-        """Code lists with what they matched."""
-        return self._show("code_lists", lambda: design.code_lists(self.protocol, self.source))
 
     @property
     def limits(self) -> Result:
@@ -167,7 +91,7 @@ class DesignStage(Analysis):
         """One row an outcome (and an assumed risk, where it has no past)."""
         import pandas as pd
 
-        p, sizes = self.protocol, balance.effective_sizes(self.data, self.adjusted)
+        p, sizes = self.protocol, balance.effective_sizes(self.design, self.adjusted)
         earlier = {m: _earlier(m) for m in p.outcomes}
         frame = self._past(tuple(m for m in earlier.values() if m is not None))
         rows: list[dict[str, Any]] = []
@@ -181,7 +105,7 @@ class DesignStage(Analysis):
                 rows.append({"outcome": outcome.name, "basis": "not possible: nothing like it before the index date"})
         names = ("outcome", "unit", "basis", "spread", "detectable", "worthwhile", "digits")
         shown = pd.DataFrame(rows, columns=list(names))
-        shown["unit"] = shown["unit"].str.replace("currency", self._currency)
+        shown["unit"] = shown["unit"].str.replace("currency", self.currency)
         columns = (
             Column("outcome", "Outcome"), Column("unit", "Unit"), Column("basis", "Taken from"),
             Column("spread", "SD, or risk", "number1", digits_by="digits"),
@@ -199,12 +123,6 @@ class DesignStage(Analysis):
             sentence=_power_sentence(shown, p.primary),
         )  # fmt: skip
 
-    @property
-    def _currency(self) -> str:
-        from clinops.analyse.money import currency
-
-        return currency(self.source)
-
     def _small(self, outcome: Measure, values: Floats) -> bool:
         """Whether a risk taken from the past would give away a count that is not shown."""
         return outcome.measure in RISKS and 0 < int(np.nansum(values)) < self.protocol.min_cell
@@ -217,7 +135,7 @@ class DesignStage(Analysis):
             covariates=measures, outcomes=(), negative_controls=(), subgroups=(), adjust=Adjustment("none"),
             sensitivity=Sensitivity(),
         )  # fmt: skip
-        return baseline(bare, *self._cohorts).frame
+        return baseline(bare, self.exposed, self.comparator).frame
 
     # --- out ------------------------------------------------------------------------------------
 

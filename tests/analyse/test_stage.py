@@ -77,15 +77,15 @@ def test_people_who_wait_are_those_of_the_study(stage: DesignStage) -> None:
 
 def test_its_data_hold_no_outcome(stage: DesignStage) -> None:
     with pytest.raises(DataError, match="outcomes have not been read"):
-        stage.data.column(the_protocol().outcomes[0])
+        stage.design.column(the_protocol().outcomes[0])
 
 
 def test_power_is_reckoned_from_the_time_before(stage: DesignStage) -> None:
     cost = stage.power.frame.set_index("outcome").loc["Total cost"]
     spent = next(m for m in the_protocol().covariates if m.measure == "cost" and m.window == co.before(365))
-    values = stage.data.baseline[spent.id].to_numpy(dtype=float)
+    values = stage.design.baseline[spent.id].to_numpy(dtype=float)
     assert cost["spread"] == pytest.approx(values.std(ddof=1), rel=1e-12)
-    n = {arm: stage.adjusted.weights[mask] for arm, mask in (("e", stage.data.exposed), ("c", ~stage.data.exposed))}
+    n = {arm: stage.adjusted.weights[mask] for arm, mask in (("e", stage.design.exposed), ("c", ~stage.design.exposed))}
     kish = {arm: w.sum() ** 2 / (w**2).sum() for arm, w in n.items()}
     assert cost["detectable"] == pytest.approx(detectable_difference_means(values.std(ddof=1), kish["e"], kish["c"]))
     deaths = stage.power.frame[stage.power.frame["outcome"] == "Death"]
@@ -99,7 +99,7 @@ def test_a_risk_that_too_few_had_is_not_taken_from_the_past(stage: DesignStage) 
     plan = the_protocol().with_(outcomes=(any_visit,))
     had = DesignStage(plan, stage.source).power.frame
     assert set(had["basis"]) == {"days -365 to -1"} and 0 < had["spread"].iloc[0] < 1000
-    hidden = DesignStage(plan.with_(min_cell=len(stage.data)), stage.source).power.frame
+    hidden = DesignStage(plan.with_(min_cell=len(stage.design)), stage.source).power.frame
     assert set(hidden["basis"]) == {"assumed"}
 
 
