@@ -250,7 +250,7 @@ class Study(Designed):
     def checks(self) -> tuple[Check, ...]:
         """Everything that could show the answer to be wrong."""
         made = {
-            "check_design": lambda: checks.design_check(self.findings, self.protocol),
+            "check_design": lambda: checks.design_check(self.findings),
             "check_balance": lambda: balance.balance_check(self._balances, self.protocol),
             "check_overlap": lambda: balance.overlap_check(self.design, self.adjusted),
             "check_follow_up": lambda: checks.follow_up_check(self.data, self.outcomes.frame, self.protocol),

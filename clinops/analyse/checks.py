@@ -24,8 +24,8 @@ FOLLOW_UP_GAP = 0.05
 """Arms whose observed share of the window differs by more than this are watched unequally."""
 
 
-def design_check(findings: Findings, protocol: Protocol) -> Check:
-    """Whether the protocol passed lint without an allowance."""
+def design_check(findings: Findings, name: str = "check_design") -> Check:
+    """Whether the design passed lint without an allowance."""
     frame = findings.frame
     allowed = findings.allowed
     said = (
@@ -38,7 +38,7 @@ def design_check(findings: Findings, protocol: Protocol) -> Check:
         Column("why", "Why it biases"), Column("remedy", "Remedy"), Column("allowed", "Allowed, because"),
     )  # fmt: skip
     return Check(
-        "check_design", "Does the design avoid the known mistakes?", frame, columns, sentence=said,
+        name, "Does the design avoid the known mistakes?", frame, columns, sentence=said,
         observed=len(allowed) + len(findings.errors), threshold=0, passed=not allowed and not findings.errors,
         why="A design error biases the estimate whatever the size of the data.",
     )  # fmt: skip

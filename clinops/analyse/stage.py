@@ -67,7 +67,7 @@ class DesignStage(Designed):
     def checks(self) -> tuple[Check, ...]:
         """What can be judged before outcomes are read: the design, balance, overlap, equipoise, positivity."""
         made = {
-            "check_design": lambda: checks.design_check(self.findings, self.protocol),
+            "check_design": lambda: checks.design_check(self.findings),
             "check_balance": lambda: balance.balance_check(self._balances, self.protocol),
             "check_overlap": lambda: balance.overlap_check(self.design, self.adjusted),
             "check_equipoise": lambda: positivity.equipoise_check(self.design, self.protocol, self.adjusted),

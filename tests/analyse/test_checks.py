@@ -43,26 +43,26 @@ HINT = Finding("no_primary", "warning", "No primary outcome.", "Fishing.", "Name
 
 
 def test_a_sound_design_passes() -> None:
-    found = design_check(Findings(), protocol())
+    found = design_check(Findings())
     assert (found.passed, found.observed) == (True, 0)
     assert found.sentence == "No design error; 0 warning(s)."
 
 
 def test_a_warning_does_not_fail_the_design() -> None:
-    found = design_check(Findings((HINT,)), protocol())
+    found = design_check(Findings((HINT,)))
     assert found.passed is True
     assert "1 warning(s)" in found.sentence
     assert found.frame["rule"].tolist() == ["no_primary"]
 
 
 def test_an_allowed_error_fails_the_design_by_name() -> None:
-    found = design_check(Findings((replace(FLAW, allowed="Nothing else is recorded."),)), protocol())
+    found = design_check(Findings((replace(FLAW, allowed="Nothing else is recorded."),)))
     assert (found.passed, found.observed) == (False, 1)
     assert found.sentence == "1 design error(s) were allowed by name: late_covariate."
 
 
 def test_an_error_fails_the_design() -> None:
-    assert design_check(Findings((FLAW, HINT)), protocol()).passed is False
+    assert design_check(Findings((FLAW, HINT))).passed is False
 
 
 # --- follow-up ----------------------------------------------------------------------------------

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from clinops.analyse import words
+from clinops.analyse.checks import design_check
 from clinops.analyse.panels.lines import permuted_line, since_few
 from clinops.analyse.panels.rolled import LEVEL, Rolled
 from clinops.analyse.panels.rollout_exhibits import band, p_text, rest_on_few
 from clinops.errors import DataError
 from clinops.results.result import Check, Column
 
-if TYPE_CHECKING:
-    from clinops.define.findings import Findings
-
+DESIGN = "check_panel_design"
 ALPHA = 0.05
 BOUNDS = (0.0, 0.5, 1.0, 2.0)
 FEW = "Not shown: it rests on fewer than {} persons or events."
 """Said in place of what the event study or the table of effects hides."""
-
-
-def design_check(findings: Findings) -> Check:
-    """Whether the design passed its lint without an allowance."""
-    allowed = findings.allowed
-    said = (
-        f"{len(allowed)} design error(s) were allowed by name: {', '.join(f.rule for f in allowed)}."
-        if allowed
-        else f"No design error; {len(findings.warnings)} warning(s)."
-    )
-    columns = (
-        Column("severity", "Severity"), Column("rule", "Rule"), Column("what", "What was found"),
-        Column("why", "Why it biases"), Column("remedy", "Remedy"), Column("allowed", "Allowed, because"),
-    )  # fmt: skip
-    return Check(
-        "check_panel_design", "Does the design avoid the known mistakes?", findings.frame, columns, sentence=said,
-        observed=len(allowed) + len(findings.errors), threshold=0, passed=not allowed and not findings.errors,
-        why="A design error biases the estimate whatever the size of the data.",
-    )  # fmt: skip
 
 
 def trends_before(rolled: Rolled) -> Check:
@@ -334,6 +314,6 @@ def _number(rolled: Rolled, value: float) -> str:
 def checks(rolled: Rolled) -> tuple[Check, ...]:
     """Every check, in the order of the report."""
     return (
-        design_check(rolled.findings), trends_before(rolled), other_trends(rolled), early_effect(rolled),
+        design_check(rolled.findings, DESIGN), trends_before(rolled), other_trends(rolled), early_effect(rolled),
         inference_check(rolled), composition(rolled),
     )  # fmt: skip

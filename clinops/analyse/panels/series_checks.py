@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from clinops.analyse import words
-from clinops.analyse.panels.rollout_checks import ALPHA, design_check
+from clinops.analyse.checks import design_check
+from clinops.analyse.panels.rollout_checks import ALPHA, DESIGN
 from clinops.analyse.panels.rollout_exhibits import p_text
 from clinops.analyse.panels.series import Interrupted
 from clinops.analyse.panels.series_exhibits import FEW_SAID, format_of
@@ -164,7 +165,7 @@ def checks(found: Interrupted) -> tuple[Check, ...]:
     changes = [other_date(found), control_check(found), phase_in(found)]
     if found.few:
         changes = [_unsaid(check, found.plan.min_cell) for check in changes]
-    return (design_check(found.findings), left_in_time(found), *changes, who_is_there(found))
+    return (design_check(found.findings, DESIGN), left_in_time(found), *changes, who_is_there(found))
 
 
 def _unsaid(check: Check, min_cell: int) -> Check:
