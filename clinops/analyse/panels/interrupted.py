@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops._version import __version__
-from clinops.analyse.analysis import Analysis, Readable
-from clinops.analyse.bundle import Bundle
-from clinops.analyse.checks import summary
-from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.panels import series_checks, series_exhibits
+from clinops.analyse.panels.by_period import ByPeriod
 from clinops.analyse.panels.rolled import LEVEL
 from clinops.analyse.panels.rollout_exhibits import population
 from clinops.analyse.panels.series import Interrupted, interrupt
@@ -33,7 +30,7 @@ NUMBERS = {
 ORDER = ("series", "effects", "periods", "check_list", "methods", "population")
 
 
-class InterruptedSeries(Readable, Analysis):
+class InterruptedSeries(ByPeriod):
     """An interrupted series; nothing of the outcome is read before the design has passed its rules.
 
     Parameters
@@ -41,12 +38,12 @@ class InterruptedSeries(Readable, Analysis):
     plan : from `series`. source : from `connect`.
     """
 
+    order, numbers, checks_name = ORDER, NUMBERS, "interrupted_checks"
+    plan: SeriesPlan
+
     def __init__(self, plan: SeriesPlan, source: Any) -> None:
-        self.plan, self.source = plan, source
+        super().__init__(plan, source)
         self.found: Interrupted = interrupt(plan, source)
-        self._gallery = Gallery(
-            NUMBERS, synthetic=source.synthetic, min_cell=plan.min_cell, everything=lambda: self.exhibits
-        )
 
     @property
     def findings(self) -> Findings:
@@ -71,16 +68,6 @@ class InterruptedSeries(Readable, Analysis):
     @cached_property
     def _checks(self) -> tuple[Check, ...]:
         return series_checks.checks(self.found)
-
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """Every check, each with its own table."""
-        return tuple(self._show(check.name, partial(_same, check)) for check in self._checks)
-
-    @property
-    def check_list(self) -> Result:
-        """All checks in one table."""
-        return self._show("interrupted_checks", lambda: summary(self._checks).with_(name="interrupted_checks"))
 
     @property
     def methods(self) -> Result:
@@ -120,25 +107,6 @@ class InterruptedSeries(Readable, Analysis):
         if self.found.counted:
             found["events_exposed"] = round(float(self.found.ours.total[after:].sum()))
         return {name: value for name, value in found.items() if value != ""}
-
-    @property
-    def exhibits(self) -> tuple[Result, ...]:
-        """Every exhibit of the report, in its order."""
-        shown = [getattr(self, name) for name in ORDER]
-        at = ORDER.index("check_list") + 1
-        return (*shown[:at], *self.checks, *shown[at:])
-
-    def bundle(self) -> Bundle:
-        """What `write` writes."""
-        failed = tuple(check.title for check in self._checks if check.passed is False)
-        return Bundle(
-            self.plan.title, self.exhibits, self.source, protocol=self.plan, findings=self.findings,
-            estimates=self.estimates, failed=failed, min_cell=self.plan.min_cell,
-        )  # fmt: skip
-
-
-def _same(check: Check) -> Check:
-    return check
 
 
 def interrupted(plan: SeriesPlan | str | Path, source: Any, **changes: Any) -> InterruptedSeries:

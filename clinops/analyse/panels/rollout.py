@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinops._version import __version__
-from clinops.analyse.analysis import Analysis, Readable
-from clinops.analyse.bundle import Bundle
-from clinops.analyse.checks import summary
-from clinops.analyse.exhibits.gallery import Gallery
 from clinops.analyse.panels import lines, rollout_checks, rollout_exhibits, wedge
+from clinops.analyse.panels.by_period import ByPeriod
 from clinops.analyse.panels.rolled import Rolled, roll
 from clinops.define.panel import PanelPlan, plan_of
 from clinops.results.result import Check, Result
@@ -33,7 +30,7 @@ NUMBERS = {
 ORDER = ("roll_out", "cohorts", "trend", "event_study", "effects", "check_list", "methods", "population", "wedge")
 
 
-class Rollout(Readable, Analysis):
+class Rollout(ByPeriod):
     """A staggered roll-out; nothing of the outcome is read before the design has passed its rules.
 
     Parameters
@@ -41,12 +38,12 @@ class Rollout(Readable, Analysis):
     plan : from `panel`. source : from `connect`.
     """
 
+    order, numbers, checks_name = ORDER, NUMBERS, "rollout_checks"
+    plan: PanelPlan
+
     def __init__(self, plan: PanelPlan, source: Any) -> None:
-        self.plan, self.source = plan, source
+        super().__init__(plan, source)
         self.rolled: Rolled = roll(plan, source)
-        self._gallery = Gallery(
-            NUMBERS, synthetic=source.synthetic, min_cell=plan.min_cell, everything=lambda: self.exhibits
-        )
 
     @property
     def findings(self) -> Findings:
@@ -83,16 +80,6 @@ class Rollout(Readable, Analysis):
         return rollout_checks.checks(self.rolled)
 
     @property
-    def checks(self) -> tuple[Check, ...]:
-        """Every check, each with its own table."""
-        return tuple(self._show(check.name, partial(_same, check)) for check in self._checks)
-
-    @property
-    def check_list(self) -> Result:
-        """All checks in one table."""
-        return self._show("rollout_checks", lambda: summary(self._checks).with_(name="rollout_checks"))
-
-    @property
     def methods(self) -> Result:
         """What was done, in words."""
         return self._show("rollout_methods", lambda: rollout_exhibits.methods(self.rolled, __version__))
@@ -118,25 +105,6 @@ class Rollout(Readable, Analysis):
         notebook = os.environ.get("CLINOPS_NOTEBOOK", "")
         named = {"notebook": notebook} if notebook else {}
         return estimates([named | row for row in lines.estimate_rows(self.rolled)])
-
-    @property
-    def exhibits(self) -> tuple[Result, ...]:
-        """Every exhibit of the report, in its order."""
-        shown = [getattr(self, name) for name in ORDER]
-        at = ORDER.index("check_list") + 1
-        return (*shown[:at], *self.checks, *shown[at:])
-
-    def bundle(self) -> Bundle:
-        """What `write` writes."""
-        failed = tuple(check.title for check in self._checks if check.passed is False)
-        return Bundle(
-            self.plan.title, self.exhibits, self.source, protocol=self.plan, findings=self.findings,
-            estimates=self.estimates, failed=failed, min_cell=self.plan.min_cell,
-        )  # fmt: skip
-
-
-def _same(check: Check) -> Check:
-    return check
 
 
 def rollout(plan: PanelPlan | str | Path, source: Any, **changes: Any) -> Rollout:
