@@ -14,6 +14,7 @@ from clinops.stats.linear import inference
 MIXED_METHODS = ("reml", "ml")
 MIXED_DF = ("satterthwaite", "clusters", "normal")
 _NOTHING = 1e-13  # of the largest outcome: residuals below it are rounding
+_FAR = 1e4  # spread between clusters over that within: a step beyond it leaves the level no digits
 _ALIKE = 1e-9  # of the largest residual: what varies less within clusters does not vary
 
 
@@ -241,7 +242,7 @@ def _optimum(sums: _Sums, q: int) -> Floats:
     def scaled(t: Floats) -> float:
         return _profiled(sums, t * unit)[0]
 
-    free = [(0.0 if one else None, None) for one in diagonal]
+    free = [(0.0 if one else -_FAR, _FAR) for one in diagonal]
     exact = {"ftol": 1e-15, "gtol": 1e-8}
     found = [
         minimize(scaled, np.where(diagonal, first, 0.0), method="L-BFGS-B", jac="3-point", bounds=free, options=exact)

@@ -225,6 +225,21 @@ def test_size_of_the_permutation_test_with_five_clusters() -> None:
     assert np.mean(rejected) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
+@pytest.mark.parametrize(
+    ("clusters", "seed", "estimate", "error"),
+    [(5, 361, 0.2592647125, 0.1407925063), (6, 14, 0.1176986452, 0.1121100407)],
+)
+def test_a_search_that_steps_far_still_ends_at_the_optimum(
+    clusters: int, seed: int, estimate: float, error: float
+) -> None:
+    """Two worlds in which a first step sent the spread between clusters beyond all digits. lme4 1.1.31, REML:
+
+    lmer(y ~ factor(period) + on + (1 | cluster)).
+    """
+    found = stepped_wedge(**world(seed, clusters), model="random")
+    assert_allclose([found.estimate[0], found.std_error[0]], [estimate, error], rtol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("clusters", [5, 6, 8])
 def test_size_of_every_model_with_few_clusters(clusters: int) -> None:
