@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,19 @@ class Adjusted:
         """Whether the variance takes the weights as given: crude, matched, penalised and boosted scores."""
         fit = self.propensity
         return self.adjustment.method != "weight" or fit is None or fit.bread is None
+
+
+def refuse_missing(adjustments: Iterable[Adjustment]) -> None:
+    """Refuse, before anything runs, an adjustment whose package is not installed.
+
+    Raises
+    ------
+    DefinitionError : boosting without scikit-learn; says what to install.
+    """
+    if any(how.using == "boosted" for how in adjustments):
+        from clinops.stats.learners import histogram_boosting
+
+        histogram_boosting()
 
 
 def adjust(

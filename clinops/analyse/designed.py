@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from clinops.analyse.adjust import Adjusted, adjust
+from clinops.analyse.adjust import Adjusted, adjust, refuse_missing
 from clinops.analyse.analysis import Analysis
 from clinops.analyse.dataset import Dataset
 from clinops.analyse.exhibits import balance, design
@@ -26,12 +26,14 @@ class Designed(Analysis):
     Raises
     ------
     DesignError : lint found errors that the protocol does not allow by name.
+    DefinitionError : an adjustment needs a package that is not installed.
     """
 
     def __init__(self, protocol: Protocol, source: Any) -> None:
         self.protocol, self.source = protocol, source
         self.findings: Findings = protocol.lint(source)
         self.findings.raise_if_stopped()
+        refuse_missing((protocol.adjust, *protocol.sensitivity.adjustments))
 
     # --- stages ---------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ def boosting_learner(
     if low or not 0 < learning_rate <= 1:
         what = f"{low[0]} is too low" if low else f"learning_rate is {learning_rate!r}, not above 0 and at most 1"
         raise DefinitionError(f"{what}: boosting needs a tree at least, of two leaves, and a share of it.")
-    ensemble = _histogram_boosting()
+    ensemble = histogram_boosting()
     options: dict[str, Any] = {
         "max_iter": iterations, "learning_rate": learning_rate, "max_leaf_nodes": leaves,
         "min_samples_leaf": least_in_leaf, "early_stopping": False, "random_state": seed,
@@ -128,7 +128,8 @@ def _predicted(predict: Callable[[Floats], Any], new: Floats) -> Floats:
         return np.asarray(predict(new), dtype=float)
 
 
-def _histogram_boosting() -> Any:
+def histogram_boosting() -> Any:
+    """Return scikit-learn's ensembles, or say how to have them."""
     try:
         from sklearn import ensemble
     except ImportError as missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,15 @@ def test_every_analysis_of_a_protocol_notes_that_it_reads_outcomes(stage: Design
 def test_a_register_without_a_protocol_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="A register is of a protocol"):
         co.cost_of_care(tmp_path, people=tmp_path / "people.csv", register=tmp_path / "plan.jsonl")
+
+
+@pytest.mark.parametrize("where", ["adjust", "sensitivity"])
+def test_a_missing_package_is_said_before_anything_runs(
+    stage: DesignStage, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    boosted = co.weight("att", using="boosted")
+    plan = the_protocol().with_(**{where: boosted if where == "adjust" else co.sensitivity(adjustments=(boosted,))})
+    for bound in (plan.on, lambda source: co.design_stage(plan, source)):
+        with pytest.raises(DefinitionError, match=r"needs scikit-learn.*clinops-kit\[boosting\]"):
+            bound(stage.source)

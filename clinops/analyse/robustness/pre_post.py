@@ -262,8 +262,8 @@ def _change_sentence(setting: Setting, frame: pd.DataFrame) -> str:
     part = "" if not row["covered"] < 1 else f"the {row['covered']:.0%} covered of "
     return (
         f"{setting.outcome.name} of {part}{setting.names[0]} changed by {words.number(observed)} {unit}; "
-        f"{words.number(expected)} was expected without any programme, from {row['way']}. Left over: {left}, which "
-        "is no effect."
+        f"{words.number(expected)} was expected without any programme, from {row['way']}. Left over: {left}. "
+        "That is not the effect of the programme."
     )
 
 

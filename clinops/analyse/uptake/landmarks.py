@@ -12,6 +12,7 @@ from clinops.analyse.uptake.people import Course, People, course
 from clinops.define.measures import Measure
 
 Row = dict[str, Any]
+_SIDES = ("exposed", "comparator")
 ESTIMAND = "difference between those who had and had not activated, of those still followed at the landmark"
 ANSWERS = (
     "It answers: of people still followed and free of the event on day {day}, how do those who had activated fare "
@@ -48,12 +49,25 @@ def landmark_rows(people: People, measure: Measure) -> tuple[list[Row], list[Row
         why = "fewer than two people on a side are still followed at the landmark"
         return [base | {"method": "as they are", "adjustment": "crude", "estimate": None, "note": why}], aside
     weights = _weights(people, at, found.begun)
+    few = _hide_few(base, aside, people.study.protocol.min_cell)
     made = []
     for label, weight, note in (("crude", np.ones(len(at)), ""), ("ATT weighting at the landmark", *weights)):
         row = base | {"method": "landmark", "adjustment": label}
         number = _risk if one.events is not None else _mean
-        made.append(row | number(people, one, at, found, weight, note))
+        made.append(row | number(people, one, at, found, weight, "; ".join(filter(None, (note, few)))))
     return made, aside
+
+
+def _hide_few(base: Row, aside: list[Row], min_cell: int) -> str:
+    """Take out a side's number where few had gone by the landmark, and say so.
+
+    How many had activated by then stands in the funnel: beside it the number would give away the few.
+    """
+    gone = {arm: lost["event"] + lost["death"] + lost["left"] for arm, lost in zip(_SIDES, aside, strict=True)}
+    hidden = [arm for arm, n in gone.items() if 0 < n < min_cell]
+    for arm in hidden:
+        base[f"n_{arm}"] = None
+    return f"persons are not shown where fewer than {min_cell} had gone by the landmark" if hidden else ""
 
 
 def _weights(people: People, at: NDArray[np.int64], begun: NDArray[np.bool_]) -> tuple[np.ndarray, str]:

@@ -67,7 +67,7 @@ def test_what_is_left_is_the_change_less_that_of_like_persons(source_of: Callabl
     assert (row["before"], row["after"], row["observed"]) == (7000, 3500, -3500)  # per 1,000 persons
     assert row["expected"] == pytest.approx(500 * -4 + 500 * -3) and row["left"] == pytest.approx(0)
     assert row["covered"] == 1 and row["n"] == 4 and row["n_untreated"] == 8
-    assert "which is no effect" in made.change.sentence and "no effect" in made.change.notes[1]
+    assert "That is not the effect of the programme." in made.change.sentence and "no effect" in made.change.notes[1]
     assert [one.number for one in made.exhibits] == ["Table 1", "Figure 1"]
     validate(made.estimates)
     assert set(made.estimates["estimand"]) == {"no comparison group: not an effect"}
