@@ -121,6 +121,8 @@ def read(path: str | Path) -> Register:
     file = Path(path)
     if not file.exists():
         return Register(())
+    if not file.is_file():
+        raise DefinitionError(f"{file.name} is a folder; a register is a file, such as {file.name}/plan.jsonl.")
     entries: list[Entry] = []
     previous = START
     # Only "\n" ends an entry: a reason or a title may hold other characters that end lines of text.
@@ -224,6 +226,11 @@ def _alone(file: Path) -> Iterator[None]:
                     f"at work, one was stopped half-way: remove {busy.name}."
                 ) from None
             time.sleep(0.02)
+        except OSError as problem:
+            raise DefinitionError(
+                f"The register {file.name} cannot be written in {file.parent} ({problem.strerror}); give a place where "
+                "files can be made."
+            ) from problem
     try:
         yield
     finally:

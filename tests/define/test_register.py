@@ -125,6 +125,21 @@ def test_a_missing_file_is_an_empty_register_and_a_missing_folder_an_error(tmp_p
         lock(tmp_path / "no" / "plan.jsonl", protocol())
 
 
+def test_a_place_that_cannot_be_written_and_a_folder_are_said(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DefinitionError, match="is a folder"):
+        co.register(tmp_path)
+
+    def refused(*_: Any) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("clinops.define.register.os.open", refused)
+    with pytest.raises(DefinitionError, match=r"cannot be written in .*Permission denied"):
+        lock(file, protocol())
+    assert not file.exists()
+
+
 def test_a_writer_waits_for_another_and_says_when_it_gives_up(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clinops.define.register.PATIENCE", 0.05)
     file.with_name("plan.jsonl.busy").touch()
